@@ -1,0 +1,1 @@
+"""YAML configuration files and the schema that validates them."""

@@ -1,0 +1,223 @@
+"""The schema of a configuration file: one section a step, defaults that fit a laptop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+
+from clara_model.base.settings import BuiltInSettings
+from configs.base import EndpointSettings, Settings
+
+
+class ExtractionSettings(Settings):
+    """Documents to Markdown text and images (Docling, native text layer, RapidOCR)."""
+
+    input: Path = Field(default=Path("data/samples"), description="a file, or a folder (recursive)")
+    timeout_s: PositiveFloat = Field(default=120.0, description="wall-clock limit for one file")
+    memory_mb: PositiveInt = Field(default=4096, description="memory limit of a worker process")
+    max_pages: PositiveInt = Field(default=2000, description="a file with more pages is set aside")
+    max_file_mb: PositiveInt = Field(default=200, description="a larger file is set aside")
+    min_image_side: PositiveInt = Field(
+        default=48, description="pixels; smaller embedded images are decoration and set aside"
+    )
+    ocr: bool = Field(default=True, description="read pages without a text layer with RapidOCR")
+    ocr_dpi: PositiveInt = Field(default=150, description="resolution of pages rendered for OCR")
+
+
+class CaptioningSettings(EndpointSettings):
+    """Images to text through a vision model."""
+
+    enabled: bool = Field(default=True, description="off: images leave a neutral mark")
+    max_side: PositiveInt = Field(default=1280, description="pixels; larger images are scaled down")
+    max_pixels: PositiveInt = Field(
+        default=60_000_000, description="larger images are set aside undecoded"
+    )
+    jpeg_quality: PositiveInt = Field(default=88, le=95, description="JPEG quality sent")
+    max_tokens: PositiveInt = Field(default=400, description="length limit of one caption")
+
+
+class SynthesisSettings(EndpointSettings):
+    """Questions, answers and paraphrases about every passage, made by an LLM."""
+
+    simple_questions: PositiveInt = Field(default=4, description="one-fact questions a passage")
+    complex_questions: NonNegativeInt = Field(default=2, description="questions joining facts")
+    paraphrase: bool = Field(default=True, description="also ask for a paraphrase")
+    temperature: float = Field(default=0.3, ge=0.0, le=2.0, description="sampling temperature")
+    max_tokens: PositiveInt = Field(default=1200, description="length limit of one reply")
+    benchmark_share: float = Field(
+        default=0.2, ge=0.0, lt=1.0, description="share of source documents held out as benchmark"
+    )
+
+
+class NegativesSettings(Settings):
+    """Candidates beside the positive in stage 3 and in the benchmark."""
+
+    strategy: Literal["bm25"] = Field(default="bm25", description="how hard negatives are found")
+    num_candidates: PositiveInt = Field(default=20, description="N, documents per question")
+    near_duplicate: float = Field(
+        default=0.8, gt=0.0, le=1.0, description="token overlap (Jaccard) that counts as the same"
+    )
+
+
+class ModelSettings(Settings):
+    """The decoder, its adapters and the compression."""
+
+    base: str = Field(default="built-in", description="`built-in`, a folder, or a hub id")
+    trust_remote_code: bool = Field(default=False, description="run code shipped with the base")
+    built_in: BuiltInSettings = Field(default_factory=BuiltInSettings)
+    doc_max_length: PositiveInt = Field(default=256, description="L, document tokens compressed")
+    compr_rate: PositiveInt = Field(default=32, description="r; a document becomes L // r vectors")
+    generation_top_k: PositiveInt = Field(default=5, description="k, documents the generator reads")
+    different_mem_tokens: bool = Field(default=True, description="one token per memory slot")
+    memory_init: Literal["default", "normal"] = Field(
+        default="default", description="memory-token embeddings: vocabulary statistics or N(0, .02)"
+    )
+    lora_r: PositiveInt = Field(default=16, description="LoRA rank")
+    lora_alpha: PositiveInt | None = Field(default=None, description="default: twice the rank")
+    lora_dropout: float = Field(default=0.1, ge=0.0, lt=1.0, description="LoRA dropout")
+
+    @model_validator(mode="after")
+    def _some_memory(self) -> ModelSettings:
+        if self.compr_rate > self.doc_max_length:
+            raise ValueError(
+                f"compr_rate {self.compr_rate} exceeds doc_max_length {self.doc_max_length}: "
+                "no memory token would be left"
+            )
+        if self.doc_max_length % self.compr_rate:
+            raise ValueError(
+                f"doc_max_length {self.doc_max_length} is not a multiple of "
+                f"compr_rate {self.compr_rate}"
+            )
+        return self
+
+
+class StageSettings(Settings):
+    """How one stage trains; defaults are the paper's (Table 10)."""
+
+    epochs: PositiveFloat = Field(default=1.0, description="passes over the rows")
+    steps: PositiveInt | None = Field(default=None, description="optimizer steps; overrides epochs")
+    batch_size: PositiveInt = Field(default=128, description="examples per optimizer step, global")
+    micro_batch_size: PositiveInt | None = Field(
+        default=None, description="examples per forward pass and rank; default: all at once"
+    )
+    learning_rate: PositiveFloat = Field(default=1.0e-4, description="peak learning rate")
+    schedule: Literal["cosine", "constant", "linear"] = Field(default="cosine")
+    warmup_ratio: float = Field(default=0.03, ge=0.0, lt=1.0, description="share of steps")
+    weight_decay: float = Field(default=0.0, ge=0.0)
+    max_grad_norm: PositiveFloat = Field(default=1.0)
+    checkpoint_every: PositiveInt = Field(default=100, description="steps between checkpoints")
+    seed: int = Field(default=0)
+
+
+class Stage1Settings(StageSettings):
+    """Salient compressor pretraining."""
+
+    mse_weight: float = Field(default=0.1, ge=0.0, description="weight of the MSE term")
+    paraphrase_share: float = Field(
+        default=0.3, ge=0.0, le=1.0, description="share of paraphrase rows in the generated world"
+    )
+
+
+class Stage2Settings(StageSettings):
+    """Compression instruction tuning."""
+
+    mse_weight: float = Field(default=0.1, ge=0.0, description="weight of the MSE term")
+    decoder_init: Literal["stage1", "fresh"] = Field(
+        default="stage1", description="the paper continues; the released code starts afresh"
+    )
+
+
+class Stage3Settings(StageSettings):
+    """End-to-end training of query reasoner and generator."""
+
+    batch_size: PositiveInt = Field(default=32, description="examples per optimizer step, global")
+    learning_rate: PositiveFloat = Field(default=5.0e-6, description="peak learning rate")
+    temperature: PositiveFloat = Field(default=0.02, description="of the differentiable top-k")
+    init_from: Literal["stage1", "stage2"] = Field(default="stage2")
+    query_init: Literal["encoder", "random"] = Field(default="encoder")
+
+
+class WorldSettings(Settings):
+    """The generated world beside the user's documents (needed by the built-in decoder only)."""
+
+    share: float = Field(
+        default=0.0, ge=0.0, le=1.0, description="share of training examples drawn from the world"
+    )
+    rows_per_stage: PositiveInt = Field(default=8000, description="world rows written a stage")
+    benchmark_rows: PositiveInt = Field(default=200, description="held-out world questions")
+    seed: int = Field(default=0)
+
+
+class TrainingSettings(Settings):
+    """The three stages and the machine they run on."""
+
+    stage1: Stage1Settings = Field(default_factory=Stage1Settings)
+    stage2: Stage2Settings = Field(default_factory=Stage2Settings)
+    stage3: Stage3Settings = Field(default_factory=Stage3Settings)
+    world: WorldSettings = Field(default_factory=WorldSettings)
+    num_processes: PositiveInt = Field(default=1, description="ranks on this machine")
+    zero_stage: Literal[0, 1, 2, 3] = Field(default=2, description="DeepSpeed ZeRO stage")
+    precision: Literal["fp32", "bf16", "fp16"] = Field(default="fp32")
+    threads: NonNegativeInt = Field(default=0, description="CPU threads a rank; 0: all cores")
+
+
+class EvaluationSettings(Settings):
+    """Held-out questions, systems and settings."""
+
+    settings: list[Literal["normal", "oracle"]] = Field(default=["normal", "oracle"], min_length=1)
+    max_questions: PositiveInt = Field(default=200, description="questions a benchmark, at most")
+    max_new_tokens: PositiveInt = Field(default=32, description="length limit of an answer")
+    batch_size: PositiveInt = Field(default=32, description="questions per generation batch")
+    bootstrap_samples: PositiveInt = Field(default=1000, description="for confidence intervals")
+
+
+class ServingSettings(Settings):
+    """Answers over the index."""
+
+    top_n: PositiveInt = Field(default=20, description="candidates taken from the index")
+    max_new_tokens: PositiveInt = Field(default=64, description="length limit of an answer")
+
+
+class TrackingSettings(Settings):
+    """MLflow."""
+
+    uri: str | None = Field(default=None, description="default: SQLite in the workspace")
+    experiment: str = Field(default="clara")
+    registered_model: str = Field(default="clara", description="name in the model registry")
+
+
+class ExecutionSettings(Settings):
+    """How data steps run on this machine, and where deployments go."""
+
+    workers: PositiveInt = Field(default=2, description="worker processes of data steps")
+    retries: NonNegativeInt = Field(default=2, description="of tasks where retrying makes sense")
+    cpu_pool: str = Field(default="cpu", description="work pool of data steps")
+    gpu_pool: str = Field(default="gpu", description="work pool of training and evaluation")
+
+
+class PipelineConfig(Settings):
+    """A whole pipeline: where it works and what each step does."""
+
+    workspace: Path = Field(default=Path("data/workspace"), description="folder of all results")
+    seed: int = Field(default=0, description="splits and shuffles")
+    extraction: ExtractionSettings = Field(default_factory=ExtractionSettings)
+    captioning: CaptioningSettings = Field(default_factory=CaptioningSettings)
+    synthesis: SynthesisSettings = Field(default_factory=SynthesisSettings)
+    negatives: NegativesSettings = Field(default_factory=NegativesSettings)
+    model: ModelSettings = Field(default_factory=ModelSettings)
+    training: TrainingSettings = Field(default_factory=TrainingSettings)
+    evaluation: EvaluationSettings = Field(default_factory=EvaluationSettings)
+    serving: ServingSettings = Field(default_factory=ServingSettings)
+    tracking: TrackingSettings = Field(default_factory=TrackingSettings)
+    execution: ExecutionSettings = Field(default_factory=ExecutionSettings)
+
+    @model_validator(mode="after")
+    def _top_k_fits(self) -> PipelineConfig:
+        if self.model.generation_top_k > self.negatives.num_candidates:
+            raise ValueError(
+                f"model.generation_top_k {self.model.generation_top_k} exceeds "
+                f"negatives.num_candidates {self.negatives.num_candidates}"
+            )
+        return self

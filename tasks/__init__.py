@@ -1,0 +1,1 @@
+"""One folder per step: plain functions, and one `task.py` with the Prefect skin."""

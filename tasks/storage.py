@@ -1,0 +1,148 @@
+"""Files that are never half written: atomic writes, hashes, and journals that resume."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from clara_model.rows import dump_line, read_jsonl
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Reject:
+    """An item set aside: its step, the file name or id, and why."""
+
+    step: str
+    item: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What a step reports: counts for manifest, MLflow and summary, and what it set aside."""
+
+    counts: dict[str, float]
+    rejects: tuple[Reject, ...] = ()
+
+
+@contextmanager
+def atomic_open(path: Path) -> Iterator[IO[str]]:
+    """Open a file for writing text; it appears under its name only when the block succeeds."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically."""
+    with atomic_open(path) as stream:
+        stream.write(text)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file atomically, indented, in any language."""
+    write_text(path, json.dumps(value, ensure_ascii=False, indent=2, sort_keys=False) + "\n")
+
+
+def write_jsonl(path: Path, records: Iterable[Record]) -> int:
+    """Write a JSONL file atomically; returns the number of rows."""
+    count = 0
+    with atomic_open(path) as stream:
+        for record in records:
+            stream.write(dump_line(record))
+            count += 1
+    return count
+
+
+def read_records(path: Path) -> list[Record]:
+    """All objects of a JSONL file."""
+    return [record for _, record in read_jsonl(path)]
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file's bytes, hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def hash_json(value: Any) -> str:
+    """SHA-256 of a JSON value, independent of key order."""
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class Journal:
+    """Finished items of a step that is still running, by key, on disk after every item.
+
+    A journal belongs to one fingerprint (inputs and settings of its step): opened with another
+    one, it starts empty. A last line torn by a kill is dropped. Use it as a context manager.
+    """
+
+    def __init__(self, path: Path, fingerprint: str) -> None:
+        self.path = path
+        self.fingerprint = fingerprint
+        self.records: dict[str, Record] = {}
+
+    def __enter__(self) -> Journal:
+        self._load()
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_open(self.path) as stream:
+            stream.write(dump_line({"fingerprint": self.fingerprint}))
+            for key, record in self.records.items():
+                stream.write(dump_line({"key": key, "record": record}))
+        self._stream = self.path.open("a", encoding="utf-8")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stream.close()
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.records
+
+    def add(self, key: str, record: Record) -> None:
+        """Record one finished item; it survives a kill from here on."""
+        self.records[key] = record
+        self._stream.write(dump_line({"key": key, "record": record}))
+        self._stream.flush()
+
+    def discard(self) -> None:
+        """Remove the file, after the step's results are written under their names."""
+        self.path.unlink(missing_ok=True)
+
+    def _load(self) -> None:
+        if not self.path.is_file():
+            return
+        lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines()
+        entries = []
+        for line in lines:
+            try:
+                entries.append(json.loads(line))
+            except json.JSONDecodeError:
+                break  # torn by a kill: nothing after it can be trusted
+        if entries and entries[0].get("fingerprint") == self.fingerprint:
+            self.records = {entry["key"]: entry["record"] for entry in entries[1:]}
+
+
+def replace_rejects(path: Path, step: str, rejects: Iterable[Reject]) -> None:
+    """Put one step's rejects into the workspace's list, in place of that step's former ones."""
+    others = [] if not path.is_file() else read_records(path)
+    own = [{"step": r.step, "item": r.item, "reason": r.reason} for r in rejects]
+    write_jsonl(path, [r for r in others if r.get("step") != step] + own)
