@@ -1,0 +1,181 @@
+"""Manifests: what a step read, made and took, so that a second run knows there is nothing to do."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import logging
+import platform
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from clara_model.errors import DataError
+from tasks.storage import StepResult, hash_file, hash_json, replace_rejects, write_json
+from tasks.workspace import Workspace
+
+log = logging.getLogger(__name__)
+
+_LIBRARIES = ("torch", "transformers", "peft", "deepspeed", "docling-slim", "openai", "prefect")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step as the manifests see it.
+
+    Args:
+        name: Name of the step and of its manifest.
+        title: What it does, for plans and tables.
+        version: Raised by hand whenever the same inputs would give another result.
+        settings: JSON value of everything in the configuration that decides the result.
+        inputs: Files and folders it reads.
+        outputs: Files and folders it leaves behind.
+    """
+
+    name: str
+    title: str
+    version: int
+    settings: Any
+    inputs: tuple[Path, ...]
+    outputs: tuple[Path, ...]
+
+
+Manifest = dict[str, Any]
+
+
+def read_manifest(workspace: Workspace, name: str) -> Manifest | None:
+    """The manifest of a finished step, or None; an unreadable one counts as absent."""
+    path = workspace.manifests / f"{name}.json"
+    if not path.is_file():
+        return None
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        log.warning("%s is damaged; its step will run again", path)
+        return None
+    return manifest if isinstance(manifest, dict) else None
+
+
+def fingerprint(step: Step, workspace: Workspace) -> str:
+    """Hash of everything that decides the step's result: version, settings, input contents."""
+    inputs = sorted(hash_path(path, workspace) for path in step.inputs)
+    return hash_json([step.name, step.version, step.settings, inputs])
+
+
+def is_current(step: Step, workspace: Workspace) -> bool:
+    """Whether the step has run with these inputs and settings and its outputs are untouched."""
+    manifest = read_manifest(workspace, step.name)
+    if manifest is None or manifest.get("fingerprint") != fingerprint(step, workspace):
+        return False
+    return manifest.get("outputs") == _hash_all(step.outputs, workspace)
+
+
+def run_step(step: Step, workspace: Workspace, work: Callable[[], StepResult]) -> Manifest:
+    """Run a step's work, record what it set aside, and write its manifest last.
+
+    Raises:
+        DataError: If an input is missing, or the work left an output out.
+    """
+    missing = [str(path) for path in step.inputs if not path.exists()]
+    if missing:
+        raise DataError(
+            f"step '{step.name}' needs {', '.join(missing)}: not there; "
+            "`clara run` makes everything that is missing"
+        )
+    before = fingerprint(step, workspace)
+    started = time.monotonic()
+    result = work()
+    absent = [str(path) for path in step.outputs if not path.exists()]
+    if absent:
+        raise DataError(f"step '{step.name}' ended without writing {', '.join(absent)}")
+    replace_rejects(workspace.rejected, step.name, result.rejects)
+    manifest = {
+        "step": step.name,
+        "fingerprint": before,
+        "version": step.version,
+        "settings": step.settings,
+        "settings_hash": hash_json(step.settings),
+        "inputs": _hash_all(step.inputs, workspace),
+        "outputs": _hash_all(step.outputs, workspace),
+        "counts": result.counts,
+        "seconds": round(time.monotonic() - started, 2),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "code_version": code_version(),
+        "python": platform.python_version(),
+        "libraries": library_versions(),
+    }
+    write_json(workspace.manifests / f"{step.name}.json", manifest)
+    return manifest
+
+
+def hash_path(path: Path, workspace: Workspace) -> str:
+    """Hash of a file's or folder's contents; "absent" where there is none.
+
+    A file's hash is remembered with its size and time, so large models are read once.
+    """
+    if not path.exists():
+        return "absent"
+    cache_path = workspace.manifests / ".hashes.json"
+    known = json.loads(cache_path.read_text()) if cache_path.is_file() else {}
+    before = dict(known)
+    if path.is_file():
+        value = _hash_known(path, known)
+    else:
+        files = sorted(p for p in path.rglob("*") if p.is_file() and not _is_hidden(p, path))
+        value = hash_json({str(p.relative_to(path)): _hash_known(p, known) for p in files})
+    if known != before:
+        write_json(cache_path, known)
+    return value
+
+
+def code_version() -> str:
+    """Commit of the checkout the code runs from, or the installed version."""
+    root = Path(__file__).resolve().parents[1]
+    try:
+        done = subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"],
+            cwd=root, capture_output=True, text=True, timeout=10, check=True,
+        )  # fmt: skip
+        return done.stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return importlib.metadata.version("clara-pipeline")
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of the libraries that decide results, of those installed."""
+    versions = {}
+    for name in _LIBRARIES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def _hash_all(paths: tuple[Path, ...], workspace: Workspace) -> dict[str, str]:
+    return {_label(path, workspace): hash_path(path, workspace) for path in paths}
+
+
+def _label(path: Path, workspace: Workspace) -> str:
+    """A path as the manifest names it: relative, where it lies in the workspace."""
+    inside = path.is_relative_to(workspace.root)
+    return str(path.relative_to(workspace.root) if inside else path)
+
+
+def _hash_known(path: Path, known: dict[str, list[Any]]) -> str:
+    stat = path.stat()
+    signature = [stat.st_size, stat.st_mtime_ns]
+    entry = known.get(str(path))
+    if entry and entry[:2] == signature:
+        return str(entry[2])
+    value = hash_file(path)
+    known[str(path)] = [*signature, value]
+    return value
+
+
+def _is_hidden(path: Path, root: Path) -> bool:
+    return any(part.startswith(".") for part in path.relative_to(root).parts)

@@ -1,0 +1,148 @@
+"""The pipeline as a list of steps: what each reads, writes, and depends on in the settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from configs.base import Settings
+from configs.schema import PipelineConfig
+from tasks.manifests import Step
+from tasks.workspace import Workspace
+
+STAGES = ("stage1", "stage2", "stage3")
+
+# Settings that change how fast or how politely a step works, but not what comes out
+# (the input's contents are hashed; its place does not matter).
+_RESULT_NEUTRAL = {
+    "input", "api_key", "concurrency", "timeout_s", "max_retries", "memory_mb", "checkpoint_every",
+}  # fmt: skip
+
+
+def build_plan(config: PipelineConfig, workspace: Workspace) -> dict[str, Step]:
+    """All steps in the order in which they run, by name."""
+    steps = [*_data_steps(config, workspace), *_model_steps(config, workspace)]
+    return {step.name: step for step in steps}
+
+
+def _data_steps(config: PipelineConfig, ws: Workspace) -> list[Step]:
+    tokenizer = ws.models / "tokenizer"
+    length = config.model.doc_max_length
+    split = {"share": config.synthesis.benchmark_share, "seed": config.seed}
+    return [
+        Step(
+            "extract", "documents to text and images", 1,
+            _decisive(config.extraction), (config.extraction.input,),
+            (ws.raw_knowledge, ws.extracted_assets),
+        ),
+        Step(
+            "caption", "images to text", 1,
+            _decisive(config.captioning), (ws.raw_knowledge, ws.extracted_assets), (ws.captions,),
+        ),
+        Step(
+            "tokenizer", "tokenizer of the base model", 1,
+            _base_identity(config), _tokenizer_inputs(config, ws), (tokenizer,),
+        ),
+        Step(
+            "passages", "text to passages", 1,
+            {"length": length, "split": split},
+            (ws.raw_knowledge, ws.captions, tokenizer), (ws.passages,),
+        ),
+        Step(
+            "synthesize", "questions, answers, paraphrases", 1,
+            _decisive(config.synthesis), (ws.passages,), (ws.synthesis,),
+        ),
+        Step(
+            "mine", "hard negatives and training rows", 1,
+            _row_settings(config), (ws.passages, ws.synthesis), _row_files(config, ws),
+        ),
+    ]  # fmt: skip
+
+
+def _model_steps(config: PipelineConfig, ws: Workspace) -> list[Step]:
+    training, models = config.training, ws.models
+    base = models / "base"
+    hardware = {"processes": training.num_processes, "precision": training.precision,
+                "world_share": training.world.share}  # fmt: skip
+    model = _decisive(config.model)
+    rows = {
+        "stage1": "pretrain_data.jsonl",
+        "stage2": "instruction_data.jsonl",
+        "stage3": "end_to_end_data.jsonl",
+    }
+    before = {"stage1": (), "stage2": (models / "stage1",),
+              "stage3": (models / training.stage3.init_from,)}  # fmt: skip
+    steps = [
+        Step(
+            "base", "base decoder", 1,
+            [_base_identity(config), training.world.share, training.world.seed],
+            (models / "tokenizer", ws.raw_knowledge), (base,),
+        )
+    ]  # fmt: skip
+    titles = ("compressor pretraining", "instruction tuning", "end-to-end training")
+    for stage, title in zip(STAGES, titles, strict=True):
+        files = [ws.root / rows[stage]]
+        if training.world.share > 0:
+            files.append(ws.world / rows[stage])
+        steps.append(
+            Step(
+                stage, title, 1,
+                [_decisive(getattr(training, stage)), model, hardware],
+                (base, *files, *before[stage]), (models / stage,),
+            )
+        )  # fmt: skip
+    benchmarks = (ws.benchmark, *((ws.world / "benchmark",) if training.world.share > 0 else ()))
+    return [
+        *steps,
+        Step(
+            "index", "passages compressed for answering", 1, model,
+            (models / "stage3", ws.passages), (ws.memory / "index",),
+        ),
+        Step(
+            "evaluate", "systems on held-out questions", 1,
+            [_decisive(config.evaluation), model],
+            (base, *(models / stage for stage in STAGES), *benchmarks),
+            (ws.evaluation / "summary.json",),
+        ),
+        Step(
+            "report", "one page to read", 1, {},
+            (ws.evaluation / "summary.json",), (ws.evaluation / "report.html",),
+        ),
+    ]  # fmt: skip
+
+
+def _decisive(settings: Settings) -> dict[str, Any]:
+    """A section without the keys that leave the result as it is."""
+    return settings.model_dump(mode="json", exclude=_RESULT_NEUTRAL)
+
+
+def _base_identity(config: PipelineConfig) -> dict[str, Any]:
+    model = config.model
+    identity: dict[str, Any] = {"base": model.base, "remote_code": model.trust_remote_code}
+    if model.base == "built-in":
+        identity["built_in"] = model.built_in.model_dump(mode="json")
+    return identity
+
+
+def _tokenizer_inputs(config: PipelineConfig, ws: Workspace) -> tuple[Path, ...]:
+    """The built-in tokenizer learns from the user's texts; a given base brings its own."""
+    if config.model.base == "built-in":
+        return (ws.raw_knowledge, ws.captions)
+    folder = Path(config.model.base)
+    return (folder,) if folder.is_dir() else ()
+
+
+def _row_settings(config: PipelineConfig) -> dict[str, Any]:
+    return {
+        "negatives": _decisive(config.negatives),
+        "top_k": config.model.generation_top_k,
+        "world": config.training.world.model_dump(mode="json"),
+        "paraphrase_share": config.training.stage1.paraphrase_share,
+        "seed": config.seed,
+    }
+
+
+def _row_files(config: PipelineConfig, ws: Workspace) -> tuple[Path, ...]:
+    files = (ws.pretrain_data, ws.instruction_data, ws.end_to_end_data, ws.all_training_data,
+             ws.benchmark)  # fmt: skip
+    return (*files, ws.world) if config.training.world.share > 0 else files
