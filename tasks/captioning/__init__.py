@@ -1,0 +1,1 @@
+"""Captioning: images to text through a vision model, and back into the documents."""
