@@ -6,7 +6,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from configs.schema import PipelineConfig
-from tasks.llm.retry import is_worth_retrying
+from tasks.llm.task import is_worth_retrying
 from tasks.storage import StepResult
 from tasks.workspace import Workspace
 

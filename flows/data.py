@@ -1,0 +1,57 @@
+"""The flows of the data steps: extract, caption, synthesize, mine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from prefect import flow
+
+from configs.load import DEFAULT_CONFIG
+from flows.hooks import say_what_next
+from flows.run import open_run
+from tasks.base.task import tokenizer_task
+from tasks.captioning.task import caption_task
+from tasks.extraction.task import extract_task
+from tasks.passages.task import passages_task
+from tasks.rows.task import mine_task
+from tasks.synthesis.task import synthesize_task
+
+_CONFIG = str(DEFAULT_CONFIG)
+
+
+@flow(name="extract", on_failure=[say_what_next], on_crashed=[say_what_next])
+def extract(config: str = _CONFIG, overrides: Sequence[str] = (), force: bool = False) -> None:
+    """Documents to Markdown text and images."""
+    with open_run(config, overrides, force=force) as run:
+        settings, ws = run.config, run.workspace
+        run.step("extract", lambda _: extract_task(settings, ws), [ws.raw_knowledge])
+
+
+@flow(name="caption", on_failure=[say_what_next], on_crashed=[say_what_next])
+def caption(config: str = _CONFIG, overrides: Sequence[str] = (), force: bool = False) -> None:
+    """Images to text."""
+    with open_run(config, overrides, force=force) as run:
+        settings, ws = run.config, run.workspace
+        retrying = caption_task.with_options(retries=settings.execution.retries)
+        run.step("caption", lambda _: retrying(settings, ws), [ws.captions])
+
+
+@flow(name="synthesize", on_failure=[say_what_next], on_crashed=[say_what_next])
+def synthesize(config: str = _CONFIG, overrides: Sequence[str] = (), force: bool = False) -> None:
+    """Texts to passages; passages to questions, answers and paraphrases."""
+    with open_run(config, overrides, force=force) as run:
+        settings, ws = run.config, run.workspace
+        retrying = synthesize_task.with_options(retries=settings.execution.retries)
+        run.step("tokenizer", lambda _: tokenizer_task(settings, ws))
+        run.step("passages", lambda _: passages_task(settings, ws), [ws.passages])
+        run.step("synthesize", lambda _: retrying(settings, ws), [ws.synthesis])
+
+
+@flow(name="mine", on_failure=[say_what_next], on_crashed=[say_what_next])
+def mine(config: str = _CONFIG, overrides: Sequence[str] = (), force: bool = False) -> None:
+    """Hard negatives, and the rows of the three stages and the benchmark."""
+    with open_run(config, overrides, force=force) as run:
+        settings, ws = run.config, run.workspace
+        rows = [ws.pretrain_data, ws.instruction_data, ws.end_to_end_data, ws.rejected]
+        benchmark = [ws.benchmark / "normal.jsonl", ws.benchmark / "oracle.jsonl"]
+        run.step("mine", lambda _: mine_task(settings, ws), [*rows, *benchmark])

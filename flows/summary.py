@@ -1,0 +1,191 @@
+"""What a run says at its beginning and its end: the plan, and one table per part."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from configs.schema import PipelineConfig
+from tasks.manifests import Manifest, Step, is_current, read_manifest
+from tasks.plan import STAGES
+from tasks.workspace import Workspace
+
+# Manifest counts shown in the data table: (row title, step, count).
+_DATA_ROWS = (
+    ("files found", "extract", "files"),
+    ("documents extracted", "extract", "documents"),
+    ("pages (of these by OCR)", "extract", "pages"),
+    ("images", "extract", "images_embedded"),
+    ("images captioned", "caption", "captioned"),
+    ("passages", "passages", "passages"),
+    ("held-out documents", "passages", "benchmark_documents"),
+    ("simple questions", "synthesize", "simple"),
+    ("complex questions", "synthesize", "complex"),
+    ("paraphrases", "synthesize", "paraphrases"),
+    ("rows, stage 1", "mine", "pretrain_rows"),
+    ("rows, stage 2", "mine", "instruction_rows"),
+    ("rows, stage 3", "mine", "end_to_end_rows"),
+    ("rows of the generated world", "mine", "world_rows"),
+    ("held-out questions", "mine", "benchmark_rows"),
+)
+
+
+def step_markdown(title: str, manifest: Manifest) -> str:
+    """A step's outcome as Markdown, for the Prefect page."""
+    lines = [f"# {manifest['step']}: {title}", "", "| count | value |", "|---|---|"]
+    lines += [f"| {name} | {_number(value)} |" for name, value in manifest["counts"].items()]
+    lines += ["", f"Took {manifest['seconds']} s; code {manifest['code_version']}."]
+    return "\n".join(lines)
+
+
+def print_plan(console: Console, plan: dict[str, Step], workspace: Workspace) -> list[str]:
+    """Show which steps are done and which will run; returns the names of the latter."""
+    table = Table(title=f"Plan for {workspace.root}", title_justify="left")
+    for column in ("step", "what it does", "state"):
+        table.add_column(column)
+    pending: list[str] = []
+    for name, step in plan.items():
+        # A step after one that will run reads what that one writes: its turn is open.
+        done = is_current(step, workspace)
+        if not done:
+            pending.append(name)
+        table.add_row(name, step.title, "[green]done[/]" if done else "[yellow]to do[/]")
+    console.print(table)
+    return pending
+
+
+def print_summary(console: Console, config: PipelineConfig, workspace: Workspace) -> None:
+    """The closing tables: data, rejects, losses, scores, times, and where to go on."""
+    manifests = {path.stem: read_manifest(workspace, path.stem) or {} for path in
+                 sorted(workspace.manifests.glob("*.json"))}  # fmt: skip
+    for table in (
+        _data_table(manifests),
+        _rejects_table(workspace),
+        _loss_table(manifests),
+        _scores_table(workspace),
+        _retrieval_table(workspace),
+        _places_table(workspace),
+    ):
+        if table.row_count:
+            console.print(table)
+
+
+def as_json(workspace: Workspace) -> str:
+    """Counts, seconds and evaluation of a workspace as JSON, for scripts."""
+    steps = {}
+    for path in sorted(workspace.manifests.glob("*.json")):
+        manifest = read_manifest(workspace, path.stem)
+        if manifest is not None:
+            steps[path.stem] = {key: manifest[key] for key in ("counts", "seconds", "finished")}
+    return json.dumps(
+        {"workspace": str(workspace.root), "steps": steps, "evaluation": _evaluation(workspace)},
+        ensure_ascii=False,
+    )
+
+
+def _data_table(manifests: dict[str, Manifest]) -> Table:
+    table = _table("Data", "what", "count")
+    for title, step, count in _DATA_ROWS:
+        counts = manifests.get(step, {}).get("counts", {})
+        if count in counts:
+            value = _number(counts[count])
+            if count == "pages":
+                value += f" ({_number(counts.get('ocr_pages', 0))})"
+            table.add_row(title, value)
+    return table
+
+
+def _rejects_table(workspace: Workspace) -> Table:
+    from collections import Counter
+
+    from clara_model.rows import read_jsonl
+
+    table = _table("Set aside (rejected.jsonl)", "step", "count", "most frequent reason")
+    if not workspace.rejected.is_file():
+        return table
+    reasons: dict[str, Counter[str]] = {}
+    for _, row in read_jsonl(workspace.rejected):
+        reasons.setdefault(row["step"], Counter())[row["reason"]] += 1
+    for step, counter in reasons.items():
+        reason, _ = counter.most_common(1)[0]
+        table.add_row(step, str(counter.total()), reason[:90])
+    return table
+
+
+def _loss_table(manifests: dict[str, Manifest]) -> Table:
+    table = _table("Training", "stage", "steps", "loss first", "loss last", "seconds")
+    for stage in ("base", *STAGES):
+        manifest = manifests.get(stage)
+        counts = manifest.get("counts", {}) if manifest else {}
+        if manifest and "loss_last" in counts:
+            table.add_row(
+                stage,
+                _number(counts["steps"]),
+                f"{counts['loss_first']:.3f}",
+                f"{counts['loss_last']:.3f}",
+                f"{manifest['seconds']:.0f}",
+            )
+    return table
+
+
+def _scores_table(workspace: Workspace) -> Table:
+    table = _table(
+        "Scores on held-out questions", "benchmark", "setting", "system", "n",
+        "exact match", "F1", "containment",
+    )  # fmt: skip
+    for row in _evaluation(workspace).get("scores", []):
+        table.add_row(
+            row["benchmark"], row["setting"], row["system"], str(row["n"]),
+            *(_interval(row["metrics"].get(name)) for name in ("em", "f1", "containment")),
+        )  # fmt: skip
+    return table
+
+
+def _retrieval_table(workspace: Workspace) -> Table:
+    table = _table(
+        "Retrieval of the gold passage among the candidates", "benchmark", "setting", "retriever",
+        "n", "Recall@1", "Recall@3", "Recall@5", "MRR",
+    )  # fmt: skip
+    for row in _evaluation(workspace).get("retrieval", []):
+        names = ("recall@1", "recall@3", "recall@5", "mrr")
+        table.add_row(
+            row["benchmark"], row["setting"], row["system"], str(row["n"]),
+            *(_interval(row["metrics"].get(name)) for name in names),
+        )  # fmt: skip
+    return table
+
+
+def _places_table(workspace: Workspace) -> Table:
+    table = _table("Where things are", "what", "place")
+    table.add_row("workspace", str(workspace.root))
+    report = workspace.evaluation / "report.html"
+    if report.is_file():
+        table.add_row("report", report.resolve().as_uri())
+    if (workspace.root / "mlflow.db").is_file():
+        table.add_row("MLflow page", "clara ui   (then http://127.0.0.1:5000)")
+    return table
+
+
+def _evaluation(workspace: Workspace) -> dict[str, Any]:
+    path = workspace.evaluation / "summary.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left")
+    for position, column in enumerate(columns):
+        table.add_column(column, justify="left" if position < 1 else "right")
+    return table
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.3f}"
+
+
+def _interval(metric: dict[str, float] | None) -> str:
+    if metric is None or metric.get("value") is None:
+        return "-"
+    return f"{metric['value']:.2f} [{metric['low']:.2f}, {metric['high']:.2f}]"

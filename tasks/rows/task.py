@@ -1,0 +1,18 @@
+"""Prefect skin of the step in this folder."""
+
+from __future__ import annotations
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from configs.schema import PipelineConfig
+from tasks.storage import StepResult
+from tasks.workspace import Workspace
+
+
+@task(name="mine rows", cache_policy=NO_CACHE, persist_result=False)
+def mine_task(config: PipelineConfig, workspace: Workspace) -> StepResult:
+    """Find hard negatives and write the rows of the three stages and the benchmark."""
+    from tasks.rows.build import mine_rows
+
+    return mine_rows(config, workspace)
