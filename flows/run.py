@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from prefect.artifacts import create_markdown_artifact
-from prefect.logging import get_run_logger
 
 from configs.load import load_config
 from configs.schema import PipelineConfig
@@ -18,6 +18,8 @@ from tasks.manifests import Manifest, Step, fingerprint, is_current, run_step
 from tasks.plan import build_plan
 from tasks.storage import StepResult
 from tasks.workspace import Workspace
+
+log = logging.getLogger(__name__)
 
 OnMetrics = Callable[[list[dict[str, float]]], None]
 
@@ -45,12 +47,11 @@ class Run:
             work: Calls the step's Prefect task; is given a function that logs metric lines.
             artifacts: Result files to copy into MLflow.
         """
-        logger = get_run_logger()
         step = self.plan[name]
         if not self.force and is_current(step, self.workspace):
-            logger.info("%s: up to date", name)
+            log.info("%s: up to date", name)
             return
-        logger.info("%s: %s", name, step.title)
+        log.info("%s: %s", name, step.title)
         key = fingerprint(step, self.workspace)
         with tracking.step_run(self.tracker, name, key) as run_id:
 
@@ -60,6 +61,7 @@ class Run:
             manifest = run_step(step, self.workspace, lambda: work(on_metrics))
             tracking.log_manifest(self.tracker, run_id, manifest)
             tracking.log_artifacts(self.tracker, run_id, list(artifacts))
+        log.info("%s: done in %.0f s", name, manifest["seconds"])
         _publish(step, manifest)
 
 

@@ -1,0 +1,253 @@
+"""The command line: `clara run` for everything, one command a step, and tools around them.
+
+Importing this file must stay cheap: Prefect, torch and the steps are imported by the commands.
+"""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from clara_model.errors import ClaraError
+
+app = typer.Typer(
+    help="Turn a folder of documents into a trained, evaluated and usable CLaRa model.\n\n"
+    "`clara run` does everything; the other commands do one step each. Every command takes the "
+    "configuration file as its last argument and any number of `--set section.key=value`.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    add_completion=False,
+)
+
+Config = Annotated[Path, typer.Argument(help="Configuration file.", show_default=True)]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Replace a value of the configuration."),
+]
+Force = Annotated[bool, typer.Option("--force", help="Run even if nothing has changed.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the outcome as JSON on standard output.")]
+
+_DEFAULT = Path("configs/quickstart.yaml")
+
+
+class Stage(StrEnum):
+    """What `clara train` trains."""
+
+    stage1 = "stage1"
+    stage2 = "stage2"
+    stage3 = "stage3"
+    all = "all"
+
+
+class Layout(StrEnum):
+    """Checkpoint layouts that `clara export` writes."""
+
+    safetensors = "safetensors"
+    ml_clara = "ml-clara"
+
+
+@app.callback()
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and debug logs.")] = False,
+) -> None:
+    from flows.console import prepare_console
+
+    prepare_console(debug=debug)
+
+
+@app.command(rich_help_panel="Pipeline")
+def run(
+    config: Config = _DEFAULT, overrides: Set = None, force: Force = False, json: Json = False
+) -> None:
+    """Run the whole pipeline; finished steps are recognised and skipped.
+
+    Example: `clara run --set extraction.input=my_documents --set workspace=data/mine`
+    """
+    from flows.console import run_pipeline
+
+    run_pipeline(config, tuple(overrides or ()), force=force, as_json=json)
+
+
+def _run_flow(
+    name: str, config: Path, overrides: list[str] | None, force: bool, json: bool
+) -> None:
+    from flows.console import run_flow
+
+    run_flow(name, config, tuple(overrides or ()), force=force, as_json=json)
+
+
+@app.command(rich_help_panel="Steps")
+def extract(
+    config: Config = _DEFAULT, overrides: Set = None, force: Force = False, json: Json = False
+) -> None:
+    """Documents to Markdown text and images (raw_knowledge.jsonl)."""
+    _run_flow("extract", config, overrides, force, json)
+
+
+@app.command(rich_help_panel="Steps")
+def caption(
+    config: Config = _DEFAULT, overrides: Set = None, force: Force = False, json: Json = False
+) -> None:
+    """Images to text through a vision model (captions.jsonl)."""
+    _run_flow("caption", config, overrides, force, json)
+
+
+@app.command(rich_help_panel="Steps")
+def synthesize(
+    config: Config = _DEFAULT, overrides: Set = None, force: Force = False, json: Json = False
+) -> None:
+    """Texts to passages; passages to questions, answers and paraphrases."""
+    _run_flow("synthesize", config, overrides, force, json)
+
+
+@app.command(rich_help_panel="Steps")
+def mine(
+    config: Config = _DEFAULT, overrides: Set = None, force: Force = False, json: Json = False
+) -> None:
+    """Hard negatives, training rows of the three stages, held-out benchmark."""
+    _run_flow("mine", config, overrides, force, json)
+
+
+@app.command(rich_help_panel="Steps")
+def train(
+    stage: Annotated[Stage, typer.Argument(help="Which stage to train.")],
+    config: Config = _DEFAULT,
+    overrides: Set = None,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Train a stage, or all three; an interrupted one continues from its checkpoint."""
+    names = [s for s in Stage if s is not Stage.all] if stage is Stage.all else [stage]
+    for name in names:
+        _run_flow(f"train-{name}", config, overrides, force, json)
+
+
+@app.command(rich_help_panel="Steps")
+def evaluate(
+    config: Config = _DEFAULT, overrides: Set = None, force: Force = False, json: Json = False
+) -> None:
+    """Score every system on held-out questions and write the report."""
+    _run_flow("evaluate", config, overrides, force, json)
+
+
+@app.command(rich_help_panel="Steps")
+def index(
+    config: Config = _DEFAULT, overrides: Set = None, force: Force = False, json: Json = False
+) -> None:
+    """Compress every passage once, for `clara ask`."""
+    _run_flow("index", config, overrides, force, json)
+
+
+@app.command(rich_help_panel="Using the model")
+def ask(
+    question: Annotated[str, typer.Argument(help="The question.")],
+    config: Config = _DEFAULT,
+    overrides: Set = None,
+    json: Json = False,
+) -> None:
+    """Answer a question from the indexed passages, with citations."""
+    from flows.tools import ask_question
+
+    ask_question(question, config, tuple(overrides or ()), as_json=json)
+
+
+@app.command(rich_help_panel="Using the model")
+def report(config: Config = _DEFAULT, overrides: Set = None) -> None:
+    """Rebuild the report page from stored predictions, without a model."""
+    from flows.tools import rebuild_report
+
+    rebuild_report(config, tuple(overrides or ()))
+
+
+@app.command(rich_help_panel="Using the model")
+def export(
+    folder: Annotated[Path, typer.Argument(help="Folder to write; must not exist.")],
+    config: Config = _DEFAULT,
+    overrides: Set = None,
+    model: Annotated[str, typer.Option(help="stage1, stage2 or stage3.")] = "stage3",
+    layout: Annotated[Layout, typer.Option(help="Checkpoint layout.")] = Layout.safetensors,
+) -> None:
+    """Write a trained model to a folder, in our layout or the authors'."""
+    from flows.tools import export_model
+
+    export_model(folder, config, tuple(overrides or ()), stage=model, layout=layout.value)
+
+
+@app.command(rich_help_panel="Rows")
+def validate(
+    file: Annotated[Path, typer.Argument(help="A JSONL file of training or benchmark rows.")],
+    stage: Annotated[
+        str | None, typer.Option(help="stage1, stage2 or stage3; guessed from the rows if omitted.")
+    ] = None,
+    top_k: Annotated[int | None, typer.Option(help="Documents each stage-2 row must have.")] = None,
+    train_rows: Annotated[
+        Path | None, typer.Option("--train", help="Training rows to check for leaks against.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Check rows: schema, top-k, gold positions, duplicates, leaks. Exit code 1 if any fails."""
+    from flows.tools import validate_rows
+
+    raise typer.Exit(validate_rows(file, stage=stage, top_k=top_k, train=train_rows, as_json=json))
+
+
+@app.command("clean-refs", rich_help_panel="Rows")
+def clean_refs(
+    file: Annotated[Path, typer.Argument(help="A JSONL file of legacy rows with image markers.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Where to write; default: FILE with .clean.jsonl.")
+    ] = None,
+) -> None:
+    """Remove image markers and image file names from legacy rows."""
+    from flows.tools import clean_row_refs
+
+    clean_row_refs(file, out)
+
+
+@app.command(rich_help_panel="Around")
+def doctor(json: Json = False) -> None:
+    """What this machine can do, what is missing, and how to get it."""
+    from flows.doctor import examine
+
+    raise typer.Exit(examine(as_json=json))
+
+
+@app.command(rich_help_panel="Around")
+def ui(
+    config: Config = _DEFAULT,
+    overrides: Set = None,
+    mlflow_port: Annotated[int, typer.Option(help="Port of the MLflow page.")] = 5000,
+    prefect_port: Annotated[int, typer.Option(help="Port of the Prefect page.")] = 4200,
+) -> None:
+    """Serve the MLflow and Prefect pages on loopback until Ctrl-C."""
+    from flows.pages import serve_pages
+
+    serve_pages(config, tuple(overrides or ()), mlflow_port=mlflow_port, prefect_port=prefect_port)
+
+
+def main() -> None:
+    """Entry point: user mistakes end in one line and an exit code (0 done, 1 failed, 2 usage)."""
+    arguments = sys.argv[1:]
+    debug = "--debug" in arguments
+    if debug:
+        # Accepted anywhere: people add it to the end of the command that failed.
+        arguments = ["--debug", *(a for a in arguments if a != "--debug")]
+    try:
+        app(args=arguments, prog_name="clara")
+    except ClaraError as err:
+        if debug:
+            raise
+        typer.secho(f"error: {err}", err=True, fg=typer.colors.RED)
+        sys.exit(err.exit_code)
+    except KeyboardInterrupt:
+        typer.secho("stopped; the same command continues where this one was", err=True)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""Running flows from a terminal: quiet libraries, a plan before, tables after."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from configs.load import load_config
+from flows.summary import as_json as summary_json
+from flows.summary import print_plan, print_summary
+from tasks.plan import build_plan
+from tasks.workspace import Workspace
+
+_OUR_LOGGERS = ("flows", "tasks", "clara_model", "configs")
+
+# Read when the libraries are imported, so set before any of them is; a user's own value wins.
+_ENVIRONMENT = {
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_EXTRA_LOGGERS": ",".join(_OUR_LOGGERS),
+    "DO_NOT_TRACK": "true",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+
+_FLOWS = {
+    "extract": ("flows.data", "extract"),
+    "caption": ("flows.data", "caption"),
+    "synthesize": ("flows.data", "synthesize"),
+    "mine": ("flows.data", "mine"),
+    "train-stage1": ("flows.train", "train_stage1"),
+    "train-stage2": ("flows.train", "train_stage2"),
+    "train-stage3": ("flows.train", "train_stage3"),
+    "index": ("flows.evaluate", "index"),
+    "evaluate": ("flows.evaluate", "evaluate"),
+    "pipeline": ("flows.pipeline", "pipeline"),
+}
+
+
+def prepare_console(*, debug: bool) -> None:
+    """Set up logging and the environment of the libraries that a command may import later."""
+    for key, value in _ENVIRONMENT.items():
+        os.environ.setdefault(key, value)
+    if debug:
+        os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "DEBUG"
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
+    for name in _OUR_LOGGERS:
+        logger = logging.getLogger(name)
+        logger.handlers = [handler]
+        logger.setLevel(logging.DEBUG if debug else logging.INFO)
+        logger.propagate = False
+
+
+def run_pipeline(config: Path, overrides: Sequence[str], *, force: bool, as_json: bool) -> None:
+    """The whole pipeline from the terminal; without Prefect where nothing is left to do."""
+    settings = load_config(config, overrides)
+    workspace = Workspace(settings.workspace)
+    console = Console(stderr=as_json)
+    pending = print_plan(console, build_plan(settings, workspace), workspace)
+    if pending or force:
+        call_flow("pipeline", config, overrides, force=force)
+    else:
+        console.print("Everything is up to date.")
+    print_summary(console, settings, workspace)
+    _print_next(console, config, overrides)
+    if as_json:
+        sys.stdout.write(summary_json(workspace) + "\n")
+
+
+def run_flow(
+    name: str, config: Path, overrides: Sequence[str], *, force: bool, as_json: bool
+) -> None:
+    """One step's flow from the terminal, and the counts it left."""
+    settings = load_config(config, overrides)
+    workspace = Workspace(settings.workspace)
+    call_flow(name, config, overrides, force=force)
+    print_summary(Console(stderr=as_json), settings, workspace)
+    if as_json:
+        sys.stdout.write(summary_json(workspace) + "\n")
+
+
+def call_flow(name: str, config: Path, overrides: Sequence[str], *, force: bool) -> None:
+    """Import a flow and run it in this process."""
+    from importlib import import_module
+
+    module, attribute = _FLOWS[name]
+    flow = getattr(import_module(module), attribute)
+    flow(str(config), list(overrides), force)
+
+
+def _print_next(console: Console, config: Path, overrides: Sequence[str]) -> None:
+    arguments = "".join(f" --set {override}" for override in overrides)
+    if config != Path("configs/quickstart.yaml"):
+        arguments += f" {config}"
+    console.print("\nTry next:")
+    console.print(f'  clara ask "Who founded Tidewater Optics?"{arguments}', highlight=False)
+    console.print(f"  clara train stage3 --force{arguments}", highlight=False)
+    console.print(f"  clara ui{arguments}", highlight=False)
