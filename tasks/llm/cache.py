@@ -1,0 +1,54 @@
+"""Replies on disk by request: nothing is asked or paid twice, in this run or a later one."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from tasks.storage import write_json
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a model said: its text, token counts as it reported them, and whether it is old."""
+
+    text: str
+    prompt_tokens: int
+    completion_tokens: int
+    cached: bool = False
+
+
+class ReplyCache:
+    """One small file a request, in subfolders by the first two letters of its hash.
+
+    A file holds the reply and what it was for, never the request: pictures would fill the disk,
+    and keys must not.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def path(self, key: str) -> Path:
+        """Where the reply of a request lies, or will."""
+        return self.folder / key[:2] / f"{key}.json"
+
+    def read(self, key: str) -> Reply | None:
+        """The reply of an earlier request, or None; an unreadable file counts as absent."""
+        path = self.path(key)
+        try:
+            stored = json.loads(path.read_text(encoding="utf-8"))["reply"]
+            return replace(Reply(**stored), cached=True)
+        except FileNotFoundError:
+            return None
+        except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
+            log.warning("%s is damaged; its request is asked again", path)
+            return None
+
+    def write(self, key: str, reply: Reply, *, model: str, purpose: str) -> None:
+        """Keep a reply; the file appears whole or not at all."""
+        entry = {"model": model, "purpose": purpose, "reply": asdict(reply)}
+        write_json(self.path(key), entry)

@@ -1,0 +1,1 @@
+"""The rules behind the embedded endpoint: what it says about a passage or a picture."""

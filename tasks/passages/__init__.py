@@ -1,0 +1,1 @@
+"""Texts to passages: blocks, sentences, packing, and the split by source document."""

@@ -1,0 +1,1 @@
+"""Questions, answers and paraphrases about passages, asked of an LLM and checked."""
