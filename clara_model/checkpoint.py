@@ -9,7 +9,7 @@ import shutil
 import uuid
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from safetensors import SafetensorError
@@ -21,6 +21,7 @@ from clara_model.config import CONFIG_FILE, ClaraConfig, read_config, write_conf
 from clara_model.encoding import load_tokenizer, memory_tokens
 from clara_model.errors import CheckpointError, ConfigError
 from clara_model.modeling.adapters import DECODER, ENCODER, seeded
+from clara_model.modeling.embedding import input_weight, output_weight
 
 if TYPE_CHECKING:
     from clara_model.modeling.clara import Clara
@@ -56,12 +57,11 @@ def build_from_base(
     with seeded(config.init_seed):
         # Some bases pad their vocabulary with rows that were never trained; those would become the
         # new tokens' rows, so they are cut off first.
-        if decoder.get_input_embeddings().num_embeddings > known:
+        if len(input_weight(decoder)) > known:
             decoder.resize_token_embeddings(known)
         decoder.resize_token_embeddings(len(tokenizer))
         if config.memory_init == "normal":
-            table = decoder.get_input_embeddings().weight.data
-            table[known:].normal_(std=NORMAL_STD)
+            input_weight(decoder).data[known:].normal_(std=NORMAL_STD)
     model = Clara(decoder, tokenizer, config, base_path=_existing_folder(base_model))
     return model.to(device) if device is not None else model
 
@@ -114,9 +114,9 @@ def save_checkpoint(model: Clara, folder: Path, layout: Layout = "safetensors") 
         raise CheckpointError(f"{folder} holds something else than a checkpoint; choose another")
     adapters = {name: _cpu(model.adapters.state(name)) for name in model.adapters.names}
     model.embedding.write_back()
-    embeddings = {EMBEDDING: model.decoder.get_input_embeddings().weight}
+    embeddings: State = {EMBEDDING: input_weight(model.decoder)}
     if not model.embedding.is_tied:
-        embeddings[HEAD] = model.decoder.get_output_embeddings().weight
+        embeddings[HEAD] = output_weight(model.decoder)
     base_name = _base_name(model, folder)
     config = replace(model.config, decoder_model_name=base_name)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -143,9 +143,9 @@ def read_weights(folder: Path) -> tuple[dict[str, State], State]:
         names = " or ".join(adapter_file for adapter_file, _ in FILES.values())
         raise CheckpointError(f"{folder} has no {names}; point to a whole checkpoint")
     adapter_file, embedding_file = found[0]
-    stored = _read_file(folder / adapter_file)
+    stored = _read_adapters(folder / adapter_file)
     path = folder / embedding_file
-    embeddings = _read_file(path) if path.is_file() else {}
+    embeddings: State = _read_file(path) if path.is_file() else {}
     adapters: dict[str, State] = {}
     for name, state in stored.items():
         adapters[name] = {key: value for key, value in state.items() if ".lora_" in key}
@@ -214,16 +214,16 @@ def _load_embeddings(
             "the base model, doc_max_length, compr_rate and different_mem_tokens"
         )
     decoder.resize_token_embeddings(rows, mean_resizing=False)
-    table, head = decoder.get_input_embeddings(), decoder.get_output_embeddings()
-    _copy(embeddings[EMBEDDING], table.weight, f"{folder}: {EMBEDDING}")
-    if head.weight is table.weight:
+    table, head = input_weight(decoder), output_weight(decoder)
+    _copy(embeddings[EMBEDDING], table, f"{folder}: {EMBEDDING}")
+    if head is table:
         if HEAD in embeddings and not torch.equal(embeddings[HEAD], embeddings[EMBEDDING]):
             raise CheckpointError(
                 f"{folder}: {HEAD} differs from {EMBEDDING}, but the base model ties them; "
                 "this is another base model's checkpoint"
             )
     elif HEAD in embeddings:
-        _copy(embeddings[HEAD], head.weight, f"{folder}: {HEAD}")
+        _copy(embeddings[HEAD], head, f"{folder}: {HEAD}")
     else:
         raise CheckpointError(
             f"{folder} has no {HEAD}, which the base model needs because its embeddings are not "
@@ -253,19 +253,25 @@ def _check_loaded(model: Clara, adapters: dict[str, State], embeddings: State) -
             raise CheckpointError(f"{key} differs from the file after loading; report this")
 
 
-def _read_file(path: Path) -> dict[str, dict[str, Tensor]] | State:
-    """Tensors of a file of either layout; adapters' as one dictionary an adapter."""
+def _read_file(path: Path) -> dict[str, Any]:
     try:
         if path.suffix == ".pth":
-            return torch.load(path, map_location="cpu", weights_only=True)
-        tensors = load_file(path)
+            # Never without `weights_only`: a pickle from elsewhere could run anything.
+            return dict(torch.load(path, map_location="cpu", weights_only=True))
+        return load_file(path)
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as err:
-        reason = str(err).splitlines()[0]
-        raise CheckpointError(f"{path}: cannot be read ({reason}); copy it again") from err
-    if path.name != FILES["safetensors"][0]:
-        return tensors
+        raise CheckpointError(
+            f"{path} is cut off or holds something else than tensors; copy it again from where it "
+            "was written"
+        ) from err
+
+
+def _read_adapters(path: Path) -> dict[str, State]:
+    stored = _read_file(path)
+    if path.suffix == ".pth":
+        return stored
     adapters: dict[str, State] = {}
-    for name, tensor in tensors.items():
+    for name, tensor in stored.items():
         adapter, _, key = name.partition(".")
         adapters.setdefault(adapter, {})[key] = tensor
     return adapters

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from clara_model.errors import ConfigError, DataError
 
@@ -124,7 +124,7 @@ def render(tokenizer: PreTrainedTokenizerBase, turn: Turn, answer: str | None = 
         {"role": "user", "content": turn.user},
     ]
     joined = [{"role": "user", "content": f"{turn.system}\n{turn.user}"}]
-    options = {
+    options: dict[str, Any] = {
         "tokenize": False,
         "add_generation_prompt": answer is None,
         "enable_thinking": False,

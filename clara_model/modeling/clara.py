@@ -1,85 +1,42 @@
-"""The CLaRa model: one decoder that compresses, retrieves and answers under three adapters."""
+"""The model as one uses it: load, compress, represent, retrieve, answer, save."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
-from torch import Tensor, nn
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from torch import Tensor
 
-from clara_model.config import STAGES, ClaraConfig
-from clara_model.encoding import memory_tokens
-from clara_model.errors import ConfigError, DataError
-from clara_model.losses import answer_loss, memory_mse
-from clara_model.modeling.adapters import DECODER, ENCODER, QUERY_REASONER, Adapters
-from clara_model.modeling.answering import Answering
-from clara_model.modeling.embedding import MemoryEmbedding, positions
+from clara_model.batches import pad_ids
+from clara_model.config import ClaraConfig
+from clara_model.encoding import encode_documents, encode_prompt, slots
+from clara_model.errors import DataError
+from clara_model.modeling.adapters import DECODER, ENCODER, QUERY_REASONER
+from clara_model.modeling.core import ClaraModule, ClaraOutput
+from clara_model.modeling.generation import generate_greedy
 from clara_model.modeling.retrieval import cosine_scores
+from clara_model.prompts import (
+    PARAPHRASE_INSTRUCTIONS,
+    answer_turn,
+    full_text_turn,
+    list_qa_turn,
+    paraphrase_turn,
+    question_line,
+    render,
+    render_started_answer,
+)
 from clara_model.topk import straight_through_topk
 
+__all__ = ["Clara", "ClaraOutput"]
 
-@dataclass(slots=True)
-class ClaraOutput:
-    """What a forward pass gives.
 
-    Args:
-        loss: What to minimise.
-        lm_loss: Cross entropy of the answer's tokens.
-        mse_loss: Memory against document; None where nothing was compressed.
-        logits: (B, T, V), only where asked for.
-        topk_index: (B, k) selected candidates, best first; stage 3.
-        scores: (B, N) cosine of query and candidates, float32; stage 3.
+class Clara(ClaraModule):
+    """A CLaRa model; its training half is `ClaraModule`.
+
+    Everything here works greedily, in eval mode and without gradients, and leaves the model's
+    state (adapters, modes, `requires_grad`, top-k) as it found it.
     """
-
-    loss: Tensor
-    lm_loss: Tensor
-    mse_loss: Tensor | None = None
-    logits: Tensor | None = None
-    topk_index: Tensor | None = None
-    scores: Tensor | None = None
-
-
-class Clara(Answering, nn.Module):
-    """A decoder with a compressor, a generator and a query reasoner adapter.
-
-    The embeddings of the memory tokens are a parameter of their own, spliced in at lookup: an
-    optimizer then cannot move any other row, whatever its weight decay or partitioning.
-
-    Args:
-        decoder: The language model, its vocabulary already grown by CLaRa's tokens.
-        tokenizer: The decoder's, from `clara_model.encoding.load_tokenizer`.
-        config: The model's.
-        adapters: Names of the (fresh) adapters to add.
-        base_path: Where the decoder was loaded from; None for a hub id.
-    """
-
-    def __init__(
-        self,
-        decoder: PreTrainedModel,
-        tokenizer: PreTrainedTokenizerBase,
-        config: ClaraConfig,
-        *,
-        adapters: tuple[str, ...] = (ENCODER, DECODER),
-        base_path: Path | None = None,
-    ) -> None:
-        super().__init__()
-        self.decoder = decoder
-        self.tokenizer = tokenizer
-        self.config = config
-        self.base_path = base_path
-        tokens = list(dict.fromkeys(memory_tokens(config)))
-        first = int(tokenizer.convert_tokens_to_ids(tokens[0]))
-        self.embedding = MemoryEmbedding(decoder, first, len(tokens))
-        self.adapters = Adapters(decoder, config)
-        for i, name in enumerate(adapters):
-            self.adapters.add(name, config.init_seed + i)
-        self._set_trainable()
-        self.eval()
 
     @classmethod
     def from_base(
@@ -125,187 +82,239 @@ class Clara(Answering, nn.Module):
 
         save_checkpoint(self, Path(folder), layout)
 
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return self.embedding.weight.device
-
-    # Stages
-
-    def prepare_stage(
-        self, stage: str, *, query_init: Literal["encoder", "random"] = "encoder"
-    ) -> None:
-        """Set what a stage trains; stage 3 adds the query reasoner where there is none.
-
-        Args:
-            stage: "stage1", "stage2" or "stage3".
-            query_init: Start of a new query reasoner: a copy of the encoder adapter, or fresh.
-        """
-        if stage not in STAGES:
-            raise ConfigError(f"stage is {stage!r}; choose one of {', '.join(STAGES)}")
-        if stage == "stage3" and QUERY_REASONER not in self.adapters.names:
-            self.adapters.add(QUERY_REASONER, self.config.init_seed + 2)
-            if query_init == "encoder":
-                self.adapters.copy(ENCODER, QUERY_REASONER)
-            self.train(self.training)  # the new layers follow the model's mode
-        self.config.stage = stage  # type: ignore[assignment]
-        self._set_trainable()
-
-    def reset_adapter(self, name: str, seed: int | None = None) -> None:
-        """Start an adapter anew (`decoder_init: fresh`, say)."""
-        self.adapters.reset(name, self.config.init_seed if seed is None else seed)
-
-    def trainable_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """What the prepared stage trains."""
-        for name, parameter in self.named_parameters():
-            if parameter.requires_grad:
-                yield name, parameter
-
-    def _set_trainable(self) -> None:
-        last = self.config.stage == "stage3"
-        self.requires_grad_(False)
-        for name in (QUERY_REASONER, DECODER) if last else (ENCODER, DECODER):
-            for _, parameter in self.adapters.parameters(name):
-                parameter.requires_grad_(True)
-        # In stage 3 they stay, so that documents compressed before it remain valid.
-        self.embedding.requires_grad_(self.config.optimize_mem_tokens and not last)
-
-    def enable_gradient_checkpointing(self) -> None:
-        """Recompute layers in the backward pass instead of keeping their activations."""
-
-        def contexts() -> tuple[Any, Any]:
-            # By the time of the backward pass another adapter is active than in this forward pass.
-            return nullcontext(), self.adapters.using(self.adapters.active)
-
-        self.decoder.activation_checkpointing_enable(
-            {"use_reentrant": False, "context_fn": contexts}
-        )
-
-    # Forward
-
-    def forward(
-        self,
-        stage: str,
-        dec_input_ids: Tensor,
-        dec_attention_mask: Tensor,
-        labels: Tensor,
-        enc_input_ids: Tensor | None = None,
-        enc_attention_mask: Tensor | None = None,
-        query_input_ids: Tensor | None = None,
-        query_attention_mask: Tensor | None = None,
-        document_memory: Tensor | None = None,
-        return_logits: bool = False,
-    ) -> ClaraOutput:
-        """Compute a stage's loss.
-
-        Args:
-            stage: "stage1", "stage2" or "stage3".
-            dec_input_ids: Prompts with answers, (B, T).
-            dec_attention_mask: (B, T), 0 on padding.
-            labels: (B, T), -100 where there is nothing to learn.
-            enc_input_ids: Documents, one row each, in the order of their slots (stage 3: of the
-                candidates), (B * documents, T).
-            enc_attention_mask: Of `enc_input_ids`.
-            query_input_ids: Questions, (B, T); stage 3.
-            query_attention_mask: Of `query_input_ids`.
-            document_memory: (B, N, n, H), in place of `enc_*` in stage 3.
-            return_logits: Whether to make the logits of all positions.
+    @torch.no_grad()
+    def compress_documents(self, documents: list[str], batch_size: int = 32) -> Tensor:
+        """Memories of documents, (documents, n, H), in their order.
 
         Raises:
-            ConfigError: If the stage is unknown, or an input that it needs is missing.
-            DataError: If slots and memories do not match, or nothing is labelled.
+            DataError: If there is no document, or one is empty.
         """
-        if stage not in STAGES:
-            raise ConfigError(f"stage is {stage!r}; choose one of {', '.join(STAGES)}")
-        if stage == "stage3":
-            memory, mse, index, scores = self._select(
-                _given(query_input_ids, "query_input_ids"),
-                _given(query_attention_mask, "query_attention_mask"),
-                enc_input_ids,
-                enc_attention_mask,
-                document_memory,
-            )
-        else:
-            memory, mse = self.compress(
-                _given(enc_input_ids, "enc_input_ids"),
-                _given(enc_attention_mask, "enc_attention_mask"),
-            )
-            index = scores = None
-        with self.adapters.using(DECODER):
-            embeds = self.embedding.splice(dec_input_ids, memory)
-            hidden = self.hidden_states(embeds, dec_attention_mask)
-        logits = self.embedding.logits(hidden) if return_logits else None
-        lm_loss = answer_loss(hidden, labels, self.embedding.logits)
-        loss = lm_loss
-        if mse is not None and stage != "stage3":
-            loss = lm_loss + self.config.mse_weight * mse
-        return ClaraOutput(loss, lm_loss, mse, logits, index, scores)
+        return self._encode(documents, ENCODER, batch_size)
 
-    def compress(
-        self, input_ids: Tensor, attention_mask: Tensor, adapter: str = ENCODER
-    ) -> tuple[Tensor, Tensor]:
-        """Memories (documents, n, H) and MSE loss of encoded documents (documents, T)."""
-        with self.adapters.using(adapter):
-            hidden = self.hidden_states(self.embedding(input_ids), attention_mask)
-        is_memory = self.embedding.is_memory(input_ids)
-        n = self.config.num_memory_tokens
-        if (is_memory.sum(dim=1) != n).any():
-            raise DataError(f"an encoded document must hold {n} memory tokens; use collate()")
-        memory = hidden[is_memory].view(len(input_ids), n, -1)
-        return memory, memory_mse(hidden, attention_mask, is_memory)
+    @torch.no_grad()
+    def represent_queries(self, questions: list[str], batch_size: int = 32) -> Tensor:
+        """Representations of questions, (questions, n * H), to be compared with memories."""
+        return self._encode(questions, QUERY_REASONER, batch_size).flatten(1)
 
-    def _select(
+    def generate_from_questions(
         self,
-        query_ids: Tensor,
-        query_mask: Tensor,
-        enc_ids: Tensor | None,
-        enc_mask: Tensor | None,
-        document_memory: Tensor | None,
-    ) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
-        """Memories of the selected documents (B, k, n, H), MSE, index (B, k), scores (B, N)."""
-        mse = None
-        if document_memory is None:
-            with torch.no_grad(), self.evaluating():
-                # Without dropout: the same memories as those that are read back from disk.
-                document_memory, mse = self.compress(
-                    _given(enc_ids, "enc_input_ids or document_memory"),
-                    _given(enc_mask, "enc_attention_mask"),
-                )
-        query, _ = self.compress(query_ids, query_mask, adapter=QUERY_REASONER)
-        documents = document_memory.to(query).reshape(len(query), -1, query[0].numel())
-        scores = cosine_scores(query.flatten(1), documents)
+        questions: list[str],
+        documents: list[list[str]],
+        max_new_tokens: int = 128,
+        batch_size: int = 16,
+    ) -> tuple[list[str], Tensor]:
+        """Retrieve `generation_top_k` of each question's documents, then answer from them.
+
+        Returns:
+            The answers, and the chosen documents' positions (B, k), best first.
+        """
+        _check_lists(questions, documents, "documents")
+        memory = self._compress_lists(documents)
+        index = self.rank_memory(self.represent_queries(questions), memory)
+        chosen = torch.stack([m[i] for m, i in zip(memory, index, strict=True)])
+        answers = self.generate_from_memory(questions, chosen, max_new_tokens, batch_size)
+        return answers, index
+
+    @torch.no_grad()
+    def rank_memory(self, queries: Tensor, memory: list[Tensor]) -> Tensor:
+        """The best k of each question's memories.
+
+        Args:
+            queries: (B, n * H).
+            memory: For each question (N, n, H); N may differ.
+
+        Returns:
+            Positions (B, k), best first.
+        """
         k = self.config.generation_top_k
-        if k > scores.shape[1]:
+        fewest = min(len(candidates) for candidates in memory)
+        if k > fewest:
             raise DataError(
-                f"generation_top_k={k} but only {scores.shape[1]} candidates; lower it or give more"
+                f"generation_top_k={k} but a question has only {fewest} documents; "
+                "lower it in the config or give more documents"
             )
-        selection, index = straight_through_topk(scores, k, self.config.topk_temperature)
-        selected = selection.to(documents.dtype) @ documents  # (B, k, n * H)
-        return selected.unflatten(-1, query.shape[1:]), mse, index, scores
+        index = []
+        for query, candidates in zip(queries, memory, strict=True):
+            scores = cosine_scores(query.unsqueeze(0), candidates.flatten(1).unsqueeze(0))
+            index.append(straight_through_topk(scores, k, self.config.topk_temperature)[1][0])
+        return torch.stack(index)
 
-    def hidden_states(self, embeds: Tensor, attention_mask: Tensor) -> Tensor:
-        """Last hidden states, after the final norm, (B, T, H), under the active adapter."""
-        output = self.decoder.base_model(
-            inputs_embeds=embeds,
-            attention_mask=attention_mask,
-            position_ids=positions(attention_mask),
-            use_cache=False,
+    def generate_from_text(
+        self,
+        questions: list[str],
+        documents: list[list[str]],
+        max_new_tokens: int = 128,
+        batch_size: int = 16,
+    ) -> list[str]:
+        """Compress each question's documents and answer from all of them."""
+        _check_lists(questions, documents, "documents")
+        memory = self._compress_lists(documents)
+        turns = [
+            answer_turn(slots(self.config, len(m)), question)
+            for m, question in zip(memory, questions, strict=True)
+        ]
+        prompts = [render(self.tokenizer, turn) for turn in turns]
+        return self._generate(prompts, memory, max_new_tokens, batch_size)
+
+    def generate_from_paraphrase(
+        self,
+        questions: list[str],
+        documents: list[list[str]],
+        max_new_tokens: int = 128,
+        batch_size: int = 16,
+    ) -> list[str]:
+        """Compress documents and write them anew.
+
+        A question that is not empty stands in the place of the paraphrase instruction.
+        """
+        _check_lists(questions, documents, "documents")
+        memory = self._compress_lists(documents)
+        turns = [
+            paraphrase_turn(slots(self.config, len(m)), question or PARAPHRASE_INSTRUCTIONS[0])
+            for m, question in zip(memory, questions, strict=True)
+        ]
+        prompts = [render(self.tokenizer, turn) for turn in turns]
+        return self._generate(prompts, memory, max_new_tokens, batch_size)
+
+    def generate_from_memory(
+        self,
+        questions: list[str],
+        memory: Tensor,
+        max_new_tokens: int = 128,
+        batch_size: int = 16,
+    ) -> list[str]:
+        """Answer from compressed documents, memory (B, k, n, H)."""
+        self._check_memory(questions, memory)
+        slot = slots(self.config, memory.shape[1])
+        prompts = [render(self.tokenizer, answer_turn(slot, question)) for question in questions]
+        return self._generate(prompts, list(memory), max_new_tokens, batch_size)
+
+    def answer_stage1(
+        self,
+        questions: list[str],
+        memory: Tensor,
+        max_new_tokens: int = 128,
+        batch_size: int = 16,
+    ) -> list[str]:
+        """Ask a stage 1 model, which only knows lists of questions and answers.
+
+        The assistant's turn is begun with the question, and the answer ends with the line.
+
+        Args:
+            questions: One for each row of `memory`.
+            memory: (B, k, n, H).
+            max_new_tokens: Upper bound of an answer.
+            batch_size: Prompts at a time.
+        """
+        self._check_memory(questions, memory)
+        turn = list_qa_turn(slots(self.config, memory.shape[1]))
+        prompts = [
+            render_started_answer(self.tokenizer, turn, question_line(question))
+            for question in questions
+        ]
+        return self._generate(
+            prompts, list(memory), max_new_tokens, batch_size, stop_at_newline=True
         )
-        return output.last_hidden_state
 
-    @contextmanager
-    def evaluating(self) -> Iterator[None]:
-        """Eval mode, then every submodule's own mode again."""
-        modes = [(module, module.training) for module in self.modules()]
-        self.eval()
-        try:
-            yield
-        finally:
-            for module, mode in modes:
-                module.training = mode
+    def answer_from_full_text(
+        self,
+        questions: list[str],
+        documents: list[list[str]],
+        max_new_tokens: int = 128,
+        batch_size: int = 16,
+    ) -> list[str]:
+        """Answer with the bare decoder from plain text; `[]` for a question means closed book."""
+        _check_lists(questions, documents, "documents")
+        turns = [full_text_turn(d, q) for d, q in zip(documents, questions, strict=True)]
+        prompts = [render(self.tokenizer, turn) for turn in turns]
+        return self._generate(prompts, None, max_new_tokens, batch_size)
+
+    @torch.no_grad()
+    def _encode(self, texts: list[str], adapter: str, batch_size: int) -> Tensor:
+        if not texts:
+            raise DataError("nothing to encode: the list of texts is empty")
+        encoded = encode_documents(texts, self.tokenizer, self.config)
+        # Alike in length together: less padding.
+        order = sorted(range(len(encoded)), key=lambda i: len(encoded[i]))
+        parts = []
+        with self.evaluating():
+            for start in range(0, len(order), batch_size):
+                chosen = [encoded[i] for i in order[start : start + batch_size]]
+                batch = pad_ids(chosen, self.tokenizer, "enc")
+                ids = batch["enc_input_ids"].to(self.device)
+                mask = batch["enc_attention_mask"].to(self.device)
+                parts.append(self.compress(ids, mask, adapter)[0])
+        memory = torch.cat(parts)
+        return memory[torch.tensor(order, device=memory.device).argsort()]
+
+    def _compress_lists(self, documents: list[list[str]]) -> list[Tensor]:
+        """Memories (k, n, H) of each question's documents; k may differ."""
+        for i, texts in enumerate(documents):
+            if not texts:
+                raise DataError(f"question {i} has no documents; give it at least one")
+        memory = self.compress_documents([text for texts in documents for text in texts])
+        return list(memory.split([len(texts) for texts in documents]))
+
+    @torch.no_grad()
+    def _generate(
+        self,
+        prompts: list[str],
+        memory: list[Tensor] | None,
+        max_new_tokens: int,
+        batch_size: int,
+        *,
+        stop_at_newline: bool = False,
+    ) -> list[str]:
+        """Continue prompts: by the decoder adapter from memories, or by the bare decoder."""
+        encoded = [encode_prompt(prompt, self.tokenizer) for prompt in prompts]
+        ends = self._end_ids()
+
+        def is_end(token: int) -> bool:
+            return token in ends or (stop_at_newline and "\n" in self.tokenizer.decode([token]))
+
+        answers: list[str] = []
+        with self.evaluating(), self.adapters.using(None if memory is None else DECODER):
+            for start in range(0, len(encoded), batch_size):
+                part = slice(start, start + batch_size)
+                batch = pad_ids(encoded[part], self.tokenizer, "dec")
+                ids = batch["dec_input_ids"].to(self.device)
+                if memory is None:
+                    embeds = self.embedding(ids)
+                else:
+                    vectors = torch.cat(memory[part]).to(self.device)
+                    embeds = self.embedding.splice(ids, vectors)
+                rows = generate_greedy(
+                    self.decoder,
+                    embeds,
+                    batch["dec_attention_mask"].to(self.device),
+                    embed=self.embedding,
+                    logits=self.embedding.logits,
+                    is_end=is_end,
+                    max_new_tokens=max_new_tokens,
+                )
+                answers += self.tokenizer.batch_decode(rows, skip_special_tokens=True)
+        return [a.partition("\n")[0].strip() for a in answers] if stop_at_newline else answers
+
+    def _end_ids(self) -> set[int]:
+        ends = self.decoder.generation_config.eos_token_id
+        if ends is None:
+            ends = self.tokenizer.eos_token_id
+        return set(ends) if isinstance(ends, list) else {ends}
+
+    def _check_memory(self, questions: list[str], memory: Tensor) -> None:
+        _check_lists(questions, memory, "memory")
+        if memory.ndim != 4 or memory.shape[2] != self.config.num_memory_tokens:
+            raise DataError(
+                f"memory has shape {tuple(memory.shape)}; expected (questions, documents, "
+                f"{self.config.num_memory_tokens}, hidden size)"
+            )
 
 
-def _given(value: Tensor | None, name: str) -> Tensor:
-    if value is None:
-        raise ConfigError(f"this stage needs {name}; build the batch with collate()")
-    return value
+def _check_lists(questions: list[str], others: list[list[str]] | Tensor, name: str) -> None:
+    if not questions:
+        raise DataError("no questions given")
+    if len(questions) != len(others):
+        raise DataError(
+            f"{len(questions)} questions but {len(others)} entries of {name}; "
+            "give one entry for each question"
+        )

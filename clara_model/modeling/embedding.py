@@ -5,7 +5,7 @@ An optimizer then cannot move any other row, whatever its weight decay or partit
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -27,16 +27,15 @@ class MemoryEmbedding(nn.Module):
     def __init__(self, decoder: PreTrainedModel, first: int, count: int) -> None:
         super().__init__()
         self.first, self.end = first, first + count
-        table = decoder.get_input_embeddings().weight.detach()
-        self.weight = nn.Parameter(table[self.first : self.end].clone())
+        rows = input_weight(decoder).detach()[self.first : self.end]
+        self.weight = nn.Parameter(rows.clone())
         # In a list, so that the decoder's weights are not counted as this module's.
         self._decoder = [decoder]
 
     @property
     def is_tied(self) -> bool:
         """Whether the decoder's output embedding is its input embedding."""
-        decoder = self._decoder[0]
-        return decoder.get_output_embeddings().weight is decoder.get_input_embeddings().weight
+        return output_weight(self._decoder[0]) is input_weight(self._decoder[0])
 
     def is_memory(self, input_ids: Tensor) -> Tensor:
         """Where memory tokens stand, same shape."""
@@ -69,7 +68,7 @@ class MemoryEmbedding(nn.Module):
     def logits(self, hidden: Tensor) -> Tensor:
         """Logits (..., V) of last hidden states (..., H)."""
         decoder = self._decoder[0]
-        logits = decoder.get_output_embeddings()(hidden)
+        logits: Tensor = decoder.get_output_embeddings()(hidden)
         if self.is_tied:
             # The output embedding is the same table, so it has the same rows apart.
             own = F.linear(hidden, self.weight)
@@ -77,14 +76,19 @@ class MemoryEmbedding(nn.Module):
         return _finish_logits(logits, decoder.config.get_text_config())
 
     @torch.no_grad()
-    def read_back(self) -> None:
-        """Take the rows from the decoder's embedding, after loading."""
-        self.weight.copy_(self._decoder[0].get_input_embeddings().weight[self.first : self.end])
-
-    @torch.no_grad()
     def write_back(self) -> None:
         """Put the rows into the decoder's embedding, for saving."""
-        self._decoder[0].get_input_embeddings().weight[self.first : self.end] = self.weight
+        input_weight(self._decoder[0])[self.first : self.end] = self.weight
+
+
+def input_weight(decoder: PreTrainedModel) -> nn.Parameter:
+    """The decoder's embedding table, (V, H)."""
+    return cast(nn.Parameter, decoder.get_input_embeddings().weight)
+
+
+def output_weight(decoder: PreTrainedModel) -> nn.Parameter:
+    """The table that makes logits, (V, H); the embedding table itself where both are tied."""
+    return cast(nn.Parameter, decoder.get_output_embeddings().weight)
 
 
 def positions(attention_mask: Tensor) -> Tensor:
