@@ -13,7 +13,7 @@ from rich.console import Console
 from configs.load import load_config
 from flows.summary import as_json as summary_json
 from flows.summary import print_plan, print_summary
-from tasks.plan import build_plan
+from tasks.plan import build_plan, require_input
 from tasks.workspace import Workspace
 
 _OUR_LOGGERS = ("flows", "tasks", "clara_model", "configs")
@@ -60,6 +60,7 @@ def prepare_console(*, debug: bool) -> None:
 def run_pipeline(config: Path, overrides: Sequence[str], *, force: bool, as_json: bool) -> None:
     """The whole pipeline from the terminal; without Prefect where nothing is left to do."""
     settings = load_config(config, overrides)
+    require_input(settings)
     workspace = Workspace(settings.workspace)
     console = Console(stderr=as_json)
     pending = print_plan(console, build_plan(settings, workspace), workspace)

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 from prefect import flow
 
-from configs.load import DEFAULT_CONFIG
+from configs.load import DEFAULT_CONFIG, load_config
 from flows.hooks import say_what_next
 from flows.run import open_run
 from tasks.base.task import tokenizer_task
 from tasks.captioning.task import caption_task
 from tasks.extraction.task import extract_task
 from tasks.passages.task import passages_task
+from tasks.plan import require_input
 from tasks.rows.task import mine_task
 from tasks.synthesis.task import synthesize_task
 
@@ -22,6 +23,7 @@ _CONFIG = str(DEFAULT_CONFIG)
 @flow(name="extract", on_failure=[say_what_next], on_crashed=[say_what_next])
 def extract(config: str = _CONFIG, overrides: Sequence[str] = (), force: bool = False) -> None:
     """Documents to Markdown text and images."""
+    require_input(load_config(config, overrides))
     with open_run(config, overrides, force=force) as run:
         settings, ws = run.config, run.workspace
         run.step("extract", lambda _: extract_task(settings, ws), [ws.raw_knowledge])

@@ -15,6 +15,7 @@ from typing import Literal
 
 from packaging.specifiers import SpecifierSet
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from clara_model.hardware import describe_accelerator
@@ -48,7 +49,9 @@ def examine(*, as_json: bool) -> int:
         table.add_column(column, overflow="fold")
     colours = {"ok": "green", "note": "yellow", "missing": "red"}
     for f in findings:
-        table.add_row(f.what, f"[{colours[f.state]}]{f.state}[/]", f.detail, f.remedy)
+        table.add_row(
+            f.what, f"[{colours[f.state]}]{f.state}[/]", escape(f.detail), escape(f.remedy)
+        )
     console = Console()
     console.print(table)
     console.print("Something is missing." if failed else "`clara run` can run here.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from clara_model.errors import ConfigError
 from configs.base import Settings
 from configs.schema import PipelineConfig
 from tasks.manifests import Step
@@ -17,6 +18,19 @@ STAGES = ("stage1", "stage2", "stage3")
 _RESULT_NEUTRAL = {
     "input", "api_key", "concurrency", "timeout_s", "max_retries", "memory_mb", "checkpoint_every",
 }  # fmt: skip
+
+
+def require_input(config: PipelineConfig) -> None:
+    """Refuse a configuration whose documents are not there.
+
+    Raises:
+        ConfigError: If `extraction.input` is neither a file nor a folder.
+    """
+    if not config.extraction.input.exists():
+        raise ConfigError(
+            f"extraction.input: {config.extraction.input} is neither a file nor a folder here; "
+            "`--set extraction.input=PATH` names another"
+        )
 
 
 def build_plan(config: PipelineConfig, workspace: Workspace) -> dict[str, Step]:
