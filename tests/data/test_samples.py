@@ -24,7 +24,7 @@ TEXTS = sorted(path.stem for path in (MAKER / "texts").glob("*.md"))
 DOCS = (ROOT / "docs" / "samples.md").read_text(encoding="utf-8")
 # | question | answer | fact | `file` | fact | `file` |
 HOPS = re.findall(
-    r"^\| [^|]+\? \| [^|]+ \| ([^|]+) \| `([^|]+)` \| ([^|]+) \| `([^|]+)` \|$", DOCS, re.M
+    r"^\| [^|]+\? \| ([^|]+) \| ([^|]+) \| `([^|]+)` \| ([^|]+) \| `([^|]+)` \|$", DOCS, re.M
 )
 
 
@@ -163,14 +163,26 @@ def test_a_standalone_image_opens(name: str) -> None:
         assert min(image.size) >= 500
 
 
-def test_facts_named_in_the_docs_stand_in_two_different_documents() -> None:
-    assert len(HOPS) >= 10
-    for first, first_file, second, second_file in HOPS:
-        assert first_file != second_file
-        for fact, name in ((first, first_file), (second, second_file)):
-            letter = MAKER / "texts" / "norrin_shipyard_letter.md"
-            path = letter if name == SCAN.name else SAMPLES / name
-            assert squeeze(fact) in read_sample(path), f"{name} does not say: {fact}"
+def read_letter_or_sample(name: str) -> str:
+    """A sample's text; for the scan the text that was drawn (its OCR has its own test)."""
+    letter = MAKER / "texts" / "norrin_shipyard_letter.md"
+    return read_sample(letter if name == SCAN.name else SAMPLES / name)
+
+
+def test_the_docs_name_ten_questions_that_need_two_documents() -> None:
+    assert len(HOPS) == 10
+
+
+@pytest.mark.parametrize(("answer", "first", "file", "second", "other_file"), HOPS)
+def test_a_two_document_question_needs_its_second_document(
+    answer: str, first: str, file: str, second: str, other_file: str
+) -> None:
+    one, other = read_letter_or_sample(file), read_letter_or_sample(other_file)
+    assert squeeze(first) in one
+    assert squeeze(second) in other
+    assert squeeze(answer) in squeeze(second)
+    assert squeeze(answer) not in one
+    assert squeeze(first) not in other
 
 
 @pytest.mark.slow
