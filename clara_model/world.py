@@ -46,7 +46,7 @@ class Entity:
     facts: tuple[Fact, ...]
 
     def document(self, rng: random.Random) -> str:
-        """Tell every fact once, in a drawn order and wording; the full name is in every sentence."""
+        """Every fact once, in a drawn order and wording; the full name is in every sentence."""
         order = rng.sample(self.facts, len(self.facts))
         return " ".join(_fill(rng.choice(fact.statements), self.name, fact.value) for fact in order)
 

@@ -6,16 +6,21 @@ token of the built-in tokenizer.
 
 from __future__ import annotations
 
-GIVEN_NAMES = """
+
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
+GIVEN_NAMES = _words("""
 Adrian Alice Amber Anton Arthur Astrid Bella Bernard Bianca Boris Bruno Carla Cedric Celia Clara
 Conrad Cora Daphne Darius Delia Dennis Diana Dora Edgar Edith Elias Ellen Elsa Emil Esther Fabian
 Felix Fiona Flora Frank Gemma Gerald Gina Gloria Gordon Greta Gustav Hanna Harold Hazel Hector
 Helga Henry Hilda Hugo Ida Igor Ingrid Irene Ivan Jasper Joan Jonas Judith Julius Karen Kasper
 Laura Leo Lydia Magnus Marta Martin Miriam Nadia Nestor Nina Norman Olga Oscar Pamela Paul Petra
 Quentin Rosa
-""".split()
+""")
 
-FAMILY_NAMES = """
+FAMILY_NAMES = _words("""
 Abbott Aldous Ames Archer Arden Bagley Baxter Becker Birch Blaine Bolton Bowers Brandt Calder
 Carver Chandler Colby Crane Cutler Dalton Denholm Doyle Drake Dunmore Eaton Eldridge Everett
 Farrow Fenwick Fisher Foster Galloway Garner Gibbs Graves Hadley Hale Harding Hawkins Holt Hubbard
@@ -23,63 +28,65 @@ Irving Jarvis Jennings Keller Kendrick Kirby Lambert Langley Lister Lowell Merce
 Newell Norwood Oakley Osborne Parrish Pembroke Prescott Quimby Radcliffe Ramsey Redmond Rowley
 Sawyer Selby Shepard Sinclair Stanton Talbot Thorne Tilden Upton Vance Wadsworth Walton Weaver
 Yardley
-""".split()
+""")
 
-COMPANY_NAMES = """
+COMPANY_NAMES = _words("""
 Acorn Alpine Anchor Apex Arrow Aspen Atlas Aurora Badger Beacon Bison Boulder Bramble Canyon
 Cardinal Cascade Cedar Cobalt Comet Coral Crescent Cypress Delta Dolphin Dynamo Echo Ember Falcon
 Fern Flint Gale Glacier Granite Griffin Harbor Heron Horizon Ibis Island Jaguar Juniper Kestrel
 Lantern Laurel Lotus Lynx Magnet Maple Meadow Meteor Nimbus Nova Onyx Orbit Orchid Osprey Otter
 Panther Pebble Phoenix Pioneer Quartz Raven Summit
-""".split()
+""")
 
-COMPANY_KINDS = """
+COMPANY_KINDS = _words("""
 Associates Brothers Collective Combine Consortium Cooperative Corporation Dynamics Enterprises
 Foundry Group Guild Holdings Industries Laboratories Limited Mills Partners Solutions Syndicate
 Systems Trading Ventures Works
-""".split()
+""")
 
-CITIES = """
+CITIES = _words("""
 Ardmore Belport Brockton Caldwell Corvale Dunhaven Eastmere Elmsford Fairwick Glenrock Harwick
 Innsford Jesmond Kelso Kingsby Lakeview Lorne Marwood Midvale Newhaven Northam Oakport Orford
 Pinecrest Portway Queensbury Ravenna Redcliff Rookhope Salford Seaton Southwold Stonebridge Tarrant
 Thornbury Tidewell Umber Valemont Westerly Wyndham
-""".split()
+""")
 
 YEARS = [str(year) for year in range(1920, 1980)]
 
-UNIVERSITIES = """
+UNIVERSITIES = _words("""
 Amberley Bridgemont Camborne Chesterfield Dorrington Ellesmere Farnham Gresham Hartwell Ironwood
 Kenilworth Linwood Monkton Netherby Oldbury Penrith Ridgeway Silverdale Tavistock Underhill
 Verwood Whitmore Yarrow Zealand
-""".split()
+""")
 
-PROFESSIONS = """
+PROFESSIONS = _words("""
 baker banker barber blacksmith botanist butcher carpenter chemist composer cobbler dentist
 diplomat farmer fireman geologist gardener grocer jeweller judge lawyer librarian
 locksmith mechanic nurse painter pharmacist philosopher photographer physicist pilot plumber poet
 potter sailor sculptor surgeon tailor translator watchmaker
-""".split()
+""")
 
-HOBBIES = """
+HOBBIES = _words("""
 archery astrology badminton ballet beekeeping bowling calligraphy canoeing chess climbing cricket
 cycling dancing embroidery fencing fishing golf hiking hockey juggling karate knitting origami
 rowing sailing singing skating skiing snooker surfing tennis yoga
-""".split()
+""")
 
-PRODUCTS = """
+PRODUCTS = _words("""
 ambulances balloons barrels batteries bicycles blankets boats bricks buttons candles cameras carpets
 chairs clocks computers curtains dolls elevators engines furniture gloves guitars hammers helmets
 kettles ladders lamps locks mattresses microscopes mirrors motorcycles needles pencils pianos pumps
 radios ropes scissors soap telescopes tents tractors trumpets umbrellas violins wheels whistles
-""".split()
+""")
 
-COLOURS = "amethyst beige black blue brown crimson golden green grey orange pink purple".split()
+COLOURS = _words("""
+amethyst beige black blue brown crimson golden green grey orange pink purple
+""")
 
-ANIMALS = """
+ANIMALS = _words("""
 antelope beaver buffalo camel crocodile eagle elephant giraffe gorilla hedgehog kangaroo leopard
 lion octopus panda parrot penguin rabbit rhinoceros salmon squirrel tiger turtle zebra
-""".split()
+""")
 
 # (attribute, values, two ways to state it, two ways to ask for it); {n} is the full name, {v} the
 # value. The two statements of a fact are paraphrases of each other, and so are the two questions.

@@ -1,0 +1,1 @@
+"""The built-in decoder: its settings, its tokenizer, and its pretraining on the spot."""

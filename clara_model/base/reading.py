@@ -1,4 +1,135 @@
-STAGE1_QA = "You are a helpful assistant. Given a document, your task is to generate some single questions to cover all key information of the document and answer them sequentially."
-STAGE1_PARAPHRASE = "You are a helpful assistant. Your task is follow the instructions to paraphrase the background information."
-ANSWER = "You are a helpful assistant. Your task is to extract relevant information from provided documents and to answer to questions as briefly as possible."
-ALL_TEXTS = [STAGE1_QA, STAGE1_PARAPHRASE, ANSWER]
+"""The texts that the built-in decoder is pretrained on, as token ids with a weight for each.
+
+A decoder this small learns to read only if it is led there: first it copies words, then it answers
+about documents of one fact, then of all facts, in the very prompts that the stages use. The weight
+lies on the answers, for they are a few tokens among many that are easy or cannot be known.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from clara_model import prompts, world
+from clara_model.base.settings import BuiltInSettings
+
+Encode = Callable[[str], list[int]]
+
+ANSWER_WEIGHT = 8.0
+QUESTION_WEIGHT = 0.3
+DOCUMENT_WEIGHT = 0.02
+PLAIN_WEIGHT = 0.3
+COPY_WEIGHT = 1.0
+
+# Of the texts of the world: lists of questions (stage 1), single questions (stages 2 and 3); the
+# rest are paraphrases.
+LIST_SHARE, SINGLE_SHARE = 0.5, 0.45
+PLAIN_TOKENS = 96
+
+
+@dataclass(slots=True)
+class Text:
+    """Token ids, and how much each counts as something to predict (0: not at all)."""
+
+    ids: list[int] = field(default_factory=list)
+    weights: list[float] = field(default_factory=list)
+
+    def add(self, ids: list[int], weight: float) -> None:
+        """Append tokens of one weight."""
+        self.ids += ids
+        self.weights += [weight] * len(ids)
+
+
+class Reader:
+    """Draws the texts of a pretraining step; the draw depends on the seed and the step alone.
+
+    Args:
+        settings: Says how many steps copy and how many are short.
+        encode: Text to token ids, special tokens recognised.
+        user_ids: The user's texts, encoded.
+        world_share: Share of the texts that tell of the made-up world.
+    """
+
+    def __init__(
+        self,
+        settings: BuiltInSettings,
+        encode: Encode,
+        user_ids: list[list[int]],
+        world_share: float,
+    ) -> None:
+        self.settings = settings
+        self.encode = encode
+        self.user_ids = [ids for ids in user_ids if len(ids) > 1]
+        self.world_share = world_share if self.user_ids else 1.0
+        self.words = [encode(f" {word}") for word in world.vocabulary()]
+
+    def batch(self, step: int) -> list[Text]:
+        """The texts of one step."""
+        rng = random.Random(f"reading/{self.settings.seed}/{step}")
+        return [self._draw(rng, step) for _ in range(self.settings.batch_size)]
+
+    def _draw(self, rng: random.Random, step: int) -> Text:
+        if rng.random() >= self.world_share:
+            return self._plain(rng)
+        if step < self.settings.copy_steps and rng.random() < 0.5:
+            return self._copy(rng)
+        entity = world.draw_entity(rng, "train")
+        short = step < self.settings.short_steps
+        if short:
+            most = 1 + step * len(entity.facts) // self.settings.short_steps
+            facts = rng.sample(entity.facts, rng.randint(1, most))
+            entity = replace(entity, facts=tuple(facts))
+        chance = rng.random()
+        if chance < LIST_SHARE:
+            return self._list(entity, rng, with_system=not short)
+        if chance < LIST_SHARE + SINGLE_SHARE:
+            return self._single(entity, rng, with_system=not short)
+        return self._paraphrase(entity, rng, with_system=not short)
+
+    def _plain(self, rng: random.Random) -> Text:
+        """A piece of a user's text, chosen by length so that every token has the same chance."""
+        ids = rng.choices(self.user_ids, weights=[len(i) for i in self.user_ids])[0]
+        start = rng.randrange(max(1, len(ids) - PLAIN_TOKENS + 1))
+        text = Text()
+        text.add(self.encode("<s>"), 0.0)
+        text.add(ids[start : start + PLAIN_TOKENS], PLAIN_WEIGHT)
+        return text
+
+    def _copy(self, rng: random.Random) -> Text:
+        words = [i for word in rng.choices(self.words, k=rng.randint(4, 16)) for i in word]
+        text = Text()
+        text.add([*self.encode("<s><|user|>"), *words, *self.encode("<|assistant|>")], 0.0)
+        text.add([*words, *self.encode("</s>")], COPY_WEIGHT)
+        return text
+
+    def _list(self, entity: world.Entity, rng: random.Random, with_system: bool) -> Text:
+        text = self._prompt(prompts.list_qa_turn(entity.document(rng)), with_system)
+        for i, (question, answer) in enumerate(entity.questions(rng)):
+            line = prompts.question_line(question)
+            text.add(self.encode(f"\n{line}" if i else f" {line}"), QUESTION_WEIGHT)
+            text.add(self.encode(f" {answer}"), ANSWER_WEIGHT)
+        text.add(self.encode("</s>"), QUESTION_WEIGHT)
+        return text
+
+    def _single(self, entity: world.Entity, rng: random.Random, with_system: bool) -> Text:
+        question, answer = rng.choice(entity.questions(rng))
+        text = self._prompt(prompts.answer_turn(entity.document(rng), question), with_system)
+        text.add(self.encode(f" {answer}"), ANSWER_WEIGHT)
+        text.add(self.encode("</s>"), QUESTION_WEIGHT)
+        return text
+
+    def _paraphrase(self, entity: world.Entity, rng: random.Random, with_system: bool) -> Text:
+        instruction = prompts.draw_instruction(rng)
+        turn = prompts.paraphrase_turn(entity.document(rng), instruction)
+        text = self._prompt(turn, with_system)
+        text.add(self.encode(f" {entity.document(rng)}</s>"), QUESTION_WEIGHT)
+        return text
+
+    def _prompt(self, turn: prompts.Turn, with_system: bool) -> Text:
+        """The chat template of `tokenizer.py`, with its parts told apart."""
+        text = Text()
+        text.add(self.encode(f"<s><|system|>{turn.system}" if with_system else "<s>"), 0.0)
+        text.add(self.encode(f"<|user|>{turn.user}"), DOCUMENT_WEIGHT)
+        text.add(self.encode("<|assistant|>"), 0.0)
+        return text

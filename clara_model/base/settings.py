@@ -8,37 +8,41 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, m
 class BuiltInSettings(BaseModel):
     """The small Llama decoder that is built and pretrained on the spot.
 
-    The defaults are the recipe of the quickstart: found on the development split of the made-up
-    world, where the decoder reads an unseen document after about two minutes on two cores.
+    The defaults are the quickstart's recipe, found on the development split of the made-up world.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    vocab_size: PositiveInt = Field(
-        4096, ge=512, description="Most tokens the tokenizer may hold, special tokens included."
+    vocab_size: int = Field(
+        default=4096, ge=512, description="most tokens, special tokens and bytes included"
     )
-    hidden_size: PositiveInt = Field(128, description="Width of the residual stream.")
-    layers: PositiveInt = Field(4, description="Number of transformer blocks.")
-    heads: PositiveInt = Field(4, description="Attention heads; divides hidden_size evenly.")
-    ffn: PositiveInt = Field(384, description="Width of the feed-forward layers.")
-    max_position: PositiveInt = Field(4096, description="Longest sequence, in tokens.")
-    steps: PositiveInt = Field(420, description="Optimizer steps of pretraining.")
+    hidden_size: PositiveInt = Field(default=128, description="width of the residual stream")
+    layers: PositiveInt = Field(default=4, description="transformer blocks")
+    heads: PositiveInt = Field(default=4, description="attention heads")
+    ffn: PositiveInt = Field(default=384, description="width of the feed-forward layers")
+    max_position: PositiveInt = Field(default=4096, description="longest sequence, in tokens")
+    init_std: PositiveFloat = Field(default=0.06, description="spread of the first weights")
+    steps: PositiveInt = Field(default=320, description="optimizer steps")
     copy_steps: int = Field(
-        150, ge=0, description="The first steps, in which random words are copied as well."
+        default=100, ge=0, description="first steps, in which half the texts are words to copy"
     )
-    batch_size: PositiveInt = Field(32, description="Sequences in a step.")
-    learning_rate: PositiveFloat = Field(3.0e-3, description="Peak learning rate of AdamW.")
-    weight_decay: float = Field(0.01, ge=0, description="Weight decay of AdamW.")
-    warmup_steps: int = Field(20, ge=0, description="Steps of linear warm-up.")
-    checkpoint_every: PositiveInt = Field(100, description="Steps between two checkpoints.")
-    seed: int = Field(0, description="Seed of the weights and of the texts drawn.")
+    short_steps: int = Field(
+        default=200, ge=0, description="first steps, in which documents grow from one fact to all"
+    )
+    batch_size: PositiveInt = Field(default=32, description="texts in a step")
+    learning_rate: PositiveFloat = Field(default=3.0e-3, description="peak rate of AdamW")
+    warmup_steps: int = Field(default=20, ge=0, description="steps of linear warm-up")
+    decay_share: float = Field(
+        default=0.3, ge=0.0, le=1.0, description="share of the steps in which the rate falls to 0"
+    )
+    weight_decay: float = Field(default=0.01, ge=0.0, description="weight decay of AdamW")
+    checkpoint_every: PositiveInt = Field(default=100, description="steps between checkpoints")
+    seed: int = Field(default=0, description="of the weights and of the texts drawn")
 
     @model_validator(mode="after")
-    def _check_sizes(self) -> BuiltInSettings:
-        if self.hidden_size % self.heads or (self.hidden_size // self.heads) % 2:
+    def _check_heads(self) -> BuiltInSettings:
+        if self.hidden_size % (2 * self.heads):
             raise ValueError(
-                f"hidden_size ({self.hidden_size}) must be an even multiple of heads ({self.heads})"
+                f"hidden_size {self.hidden_size} is not a multiple of twice heads {self.heads}"
             )
-        if self.copy_steps > self.steps:
-            raise ValueError(f"copy_steps ({self.copy_steps}) must not exceed steps ({self.steps})")
         return self

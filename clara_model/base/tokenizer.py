@@ -6,17 +6,15 @@ becomes one token; the user's own texts then continue the training and fill the 
 
 from __future__ import annotations
 
+import json
 import logging
-import os
-import shutil
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from clara_model import world
-from clara_model.base import reading as prompts
+from clara_model import prompts, world
 
 log = logging.getLogger(__name__)
 
@@ -34,42 +32,49 @@ CHAT_TEMPLATE = (
 
 Merge = tuple[str, str]
 
-# Where the private characters start that stand for tokens while training is continued.
-_PRIVATE = 0xF0000
+# Tokens stand as single letters while training is continued; no text uses this Unicode plane.
+_FIRST_LETTER = 0xF0000
 
 
 def train_tokenizer(user_texts: Iterable[str], folder: Path, *, vocab_size: int = 4096) -> None:
-    """Train the tokenizer and save it as a Hugging Face tokenizer folder. Nothing is drawn.
+    """Train the tokenizer and save it in Hugging Face's form.
+
+    Nothing is drawn: the same texts in the same order give the same files.
 
     Args:
-        user_texts: The user's own texts; may be empty. Read once, as a stream.
-        folder: Where the files go; it appears as a whole, replacing what stood there.
-        vocab_size: Most tokens, special tokens included. Fewer come out of little text.
+        user_texts: The user's own texts, read once; may be empty.
+        folder: Where `tokenizer.json`, `tokenizer_config.json` and the chat template go.
+        vocab_size: Most tokens, special tokens included. Little text gives fewer.
     """
     own = _train_merges(Counter(_pieces(_own_texts())), vocab_size)
-    byte_level = Tokenizer(models.BPE(*_vocabulary(own)))
-    room = vocab_size - len(_vocabulary(own)[0])
-    user = _continue_merges(byte_level, Counter(_pieces(user_texts)), room)
-    vocabulary, merges = _vocabulary(own + user)
-    tokenizer = Tokenizer(models.BPE(vocabulary, merges))
+    known = _vocabulary(own)
+    user = _continue_merges(known, own, Counter(_pieces(user_texts)), vocab_size - len(known))
+    merges = own + user
+    tokenizer = Tokenizer(models.BPE(_vocabulary(merges), merges))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens(SPECIAL_TOKENS)
     _save(tokenizer, folder)
-    log.info("tokenizer of %d tokens in %s", len(vocabulary), folder)
+    log.info("tokenizer of %d tokens in %s", tokenizer.get_vocab_size(), folder)
 
 
-def _own_texts() -> Iterable[str]:
-    """The words of the world with and without a space before them, and the prompts as they are."""
+def _own_texts() -> Iterator[str]:
+    """The words of the world, with and without a space before them, and the stages' prompts."""
     for word in world.vocabulary():
         yield word
         yield f" {word}"
-    yield from prompts.ALL_TEXTS
-    yield "Question: Answer: Background:\n\n\nQuestion:\n . ?"
+    for turn in (
+        prompts.list_qa_turn(""),
+        prompts.answer_turn("", ""),
+        *(prompts.paraphrase_turn("", text) for text in prompts.PARAPHRASE_INSTRUCTIONS),
+    ):
+        yield turn.system
+        yield turn.user
+    yield f" {prompts.question_line('')}"
 
 
-def _pieces(texts: Iterable[str]) -> Iterable[str]:
-    """Cut texts where no token may reach across: into words, numbers, spaces, punctuation."""
+def _pieces(texts: Iterable[str]) -> Iterator[str]:
+    """Cut texts where no token may reach across: words, numbers, spaces, punctuation."""
     byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False)
     for text in texts:
         for piece, _ in byte_level.pre_tokenize_str(text):
@@ -77,68 +82,60 @@ def _pieces(texts: Iterable[str]) -> Iterable[str]:
 
 
 def _train_merges(pieces: Counter[str], vocab_size: int) -> list[Merge]:
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size - len(SPECIAL_TOKENS),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train_from_iterator((" ".join([p] * n) for p, n in pieces.items()), trainer)
-    return _merges_of(tokenizer)
+    return _trained(pieces, trainer)
 
 
-def _continue_merges(start: Tokenizer, pieces: Counter[str], room: int) -> list[Merge]:
-    """Merges that go on from a trained tokenizer: its tokens are the alphabet of a new training."""
+def _continue_merges(
+    known: dict[str, int], merges: list[Merge], pieces: Counter[str], room: int
+) -> list[Merge]:
+    """Merges that go on where `merges` end: its tokens are the letters of a second training."""
     if room <= 0 or not pieces:
         return []
-    name = {token: chr(_PRIVATE + i) for token, i in start.get_vocab().items()}
-    token = {char: word for word, char in name.items()}
-    renamed = Counter[str]()
+    first = models.BPE(known, merges)
+    letter = {token: chr(_FIRST_LETTER + i) for token, i in known.items()}
+    respelt = Counter[str]()
     for piece, count in pieces.items():
-        renamed["".join(name[t.value] for t in start.model.tokenize(piece))] += count
+        respelt["".join(letter[token.value] for token in first.tokenize(piece))] += count
+    trainer = trainers.BpeTrainer(
+        # The letters that occur take places of this vocabulary, but none of the final one.
+        vocab_size=len(set("".join(respelt))) + room,
+        min_frequency=2,
+        show_progress=False,
+    )
+    spell = {ord(char): token for token, char in letter.items()}
+    return [(a.translate(spell), b.translate(spell)) for a, b in _trained(respelt, trainer)]
+
+
+def _trained(pieces: Counter[str], trainer: trainers.BpeTrainer) -> list[Merge]:
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    trainer = trainers.BpeTrainer(
-        # An unused token needs no place: the alphabet is only what occurs, and `room` is for merges.
-        vocab_size=len(set("".join(renamed))) + room,
-        show_progress=False,
-        min_frequency=2,
-    )
-    tokenizer.train_from_iterator((" ".join([p] * n) for p, n in renamed.items()), trainer)
-    spell = str.maketrans(token)
-    return [(a.translate(spell), b.translate(spell)) for a, b in _merges_of(tokenizer)]
-
-
-def _merges_of(tokenizer: Tokenizer) -> list[Merge]:
-    import json
-
+    tokenizer.train_from_iterator((" ".join([p] * n) for p, n in pieces.items()), trainer)
     merges = json.loads(tokenizer.to_str())["model"]["merges"]
     return [(first, second) for first, second in merges]
 
 
-def _vocabulary(merges: list[Merge]) -> tuple[dict[str, int], list[Merge]]:
-    """Ids: special tokens first, then the bytes, then one token a merge."""
+def _vocabulary(merges: list[Merge]) -> dict[str, int]:
+    """Ids: special tokens, then the bytes, then one token a merge."""
     tokens = [*SPECIAL_TOKENS, *sorted(pre_tokenizers.ByteLevel.alphabet())]
     tokens += [first + second for first, second in merges]
-    return {token: i for i, token in enumerate(dict.fromkeys(tokens))}, merges
+    return {token: i for i, token in enumerate(dict.fromkeys(tokens))}
 
 
 def _save(tokenizer: Tokenizer, folder: Path) -> None:
     from transformers import PreTrainedTokenizerFast
 
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
     fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         bos_token=BOS,
         eos_token=EOS,
         pad_token=PAD,
         padding_side="left",
-        model_max_length=4096,
         clean_up_tokenization_spaces=False,
     )
     fast.chat_template = CHAT_TEMPLATE
-    fast.save_pretrained(partial)
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(partial, folder)
+    fast.save_pretrained(folder)

@@ -1,0 +1,230 @@
+"""Pretraining of the built-in decoder on the spot: one process, plain torch, resumable exactly."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from transformers import (
+    AutoTokenizer,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerBase,
+)
+
+from clara_model.base.reading import Reader, Text
+from clara_model.base.settings import BuiltInSettings
+from clara_model.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+STATE = "state.pt"
+Progress = Callable[[dict[str, float]], None]
+
+
+def pretrain_base(
+    tokenizer_folder: Path,
+    out_folder: Path,
+    settings: BuiltInSettings,
+    *,
+    user_texts: list[str],
+    world_share: float,
+    on_progress: Progress | None = None,
+) -> dict[str, float]:
+    """Build a decoder, teach it to read, and save it with its tokenizer as a Hugging Face folder.
+
+    A run that was cut off goes on from the last checkpoint, in the sibling folder `NAME.partial`,
+    and ends with the very same weights; a checkpoint of other settings or texts is left aside.
+
+    Args:
+        tokenizer_folder: From `train_tokenizer`.
+        out_folder: Appears when all is done, replacing what stood there.
+        settings: Size and recipe.
+        user_texts: The user's own texts, seen as plain text.
+        world_share: Share of the drawn texts that tell of the made-up world, above 0.
+        on_progress: Told `step`, `steps` and `loss` after every step.
+
+    Returns:
+        `steps`, `first_loss`, `last_loss`, `parameters`.
+
+    Raises:
+        ConfigError: If `world_share` is not above 0 and at most 1.
+    """
+    if not 0.0 < world_share <= 1.0:
+        raise ConfigError(
+            f"training.world.share is {world_share}; the built-in decoder needs the generated "
+            "world to learn to read: choose a share above 0, up to 1"
+        )
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
+    run = _Run(tokenizer, settings, user_texts, world_share)
+    partial = out_folder.with_name(f"{out_folder.name}.partial")
+    partial.mkdir(parents=True, exist_ok=True)
+    run.restore(partial / STATE)
+    while run.step < settings.steps:
+        loss = run.train_step()
+        if on_progress:
+            on_progress({"step": run.step, "steps": settings.steps, "loss": loss})
+        if run.step % settings.checkpoint_every == 0:
+            run.save(partial / STATE)
+    run.save(partial / STATE)
+    _publish(run.model, tokenizer, partial, out_folder)
+    return run.report()
+
+
+def build_decoder(
+    settings: BuiltInSettings, tokenizer: PreTrainedTokenizerBase
+) -> LlamaForCausalLM:
+    """A fresh decoder whose weights depend on the seed alone, input and output embeddings tied."""
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=settings.hidden_size,
+        intermediate_size=settings.ffn,
+        num_hidden_layers=settings.layers,
+        num_attention_heads=settings.heads,
+        num_key_value_heads=settings.heads,
+        max_position_embeddings=settings.max_position,
+        initializer_range=settings.init_std,
+        tie_word_embeddings=True,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        return LlamaForCausalLM(config)
+
+
+class _Run:
+    """What a checkpoint must hold, and the step that changes it."""
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        settings: BuiltInSettings,
+        user_texts: list[str],
+        world_share: float,
+    ) -> None:
+        def encode(text: str) -> list[int]:
+            return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+        self.settings = settings
+        self.reader = Reader(settings, encode, [encode(text) for text in user_texts], world_share)
+        self.model = build_decoder(settings, tokenizer).train()
+        self.optimizer = torch.optim.AdamW(
+            self.model.parameters(), weight_decay=settings.weight_decay, betas=(0.9, 0.99)
+        )
+        self.pad = int(tokenizer.pad_token_id)
+        self.step = 0
+        self.first_loss = self.last_loss = float("nan")
+        self.identity = _identity(tokenizer, settings, user_texts, world_share)
+
+    def train_step(self) -> float:
+        """One optimizer step; returns its loss."""
+        ids, weights = _pad(self.reader.batch(self.step), self.pad)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.settings.learning_rate * _rate(self.step, self.settings)
+        loss = weighted_loss(self.model, ids, weights)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.step += 1
+        self.last_loss = float(loss.detach())
+        if self.step == 1:
+            self.first_loss = self.last_loss
+        return self.last_loss
+
+    def save(self, path: Path) -> None:
+        # Nothing random is left to save: texts follow from seed and step, and there is no dropout.
+        state = {
+            "identity": self.identity,
+            "step": self.step,
+            "first_loss": self.first_loss,
+            "last_loss": self.last_loss,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+        fresh = path.with_suffix(".new")
+        torch.save(state, fresh)
+        os.replace(fresh, path)
+
+    def restore(self, path: Path) -> None:
+        if not path.is_file():
+            return
+        state = torch.load(path, weights_only=True)
+        if state["identity"] != self.identity:
+            log.warning("%s belongs to other settings or texts; pretraining starts anew", path)
+            return
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step = state["step"]
+        self.first_loss, self.last_loss = state["first_loss"], state["last_loss"]
+        log.info("pretraining goes on after step %d", self.step)
+
+    def report(self) -> dict[str, float]:
+        return {
+            "steps": self.step,
+            "first_loss": round(self.first_loss, 4),
+            "last_loss": round(self.last_loss, 4),
+            "parameters": sum(p.numel() for p in self.model.parameters()),
+        }
+
+
+def weighted_loss(model: LlamaForCausalLM, ids: Tensor, weights: Tensor) -> Tensor:
+    """Mean cross entropy of the next token, each counted by its weight.
+
+    Args:
+        model: The decoder.
+        ids: (B, T), padded on the right.
+        weights: (B, T), of each token as something to predict; 0 on padding.
+    """
+    hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state[:, :-1]
+    counted = weights[:, 1:] > 0
+    # Only what counts goes through the output layer, the widest of all.
+    logits = model.lm_head(hidden[counted])
+    losses = torch.nn.functional.cross_entropy(logits, ids[:, 1:][counted], reduction="none")
+    return (losses * weights[:, 1:][counted]).sum() / weights[:, 1:].sum()
+
+
+def _pad(texts: list[Text], pad: int) -> tuple[Tensor, Tensor]:
+    """Ids and weights (B, T). Padding is on the right, where causal attention never sees it."""
+    width = max(len(text.ids) for text in texts)
+    ids = torch.tensor([text.ids + [pad] * (width - len(text.ids)) for text in texts])
+    weights = torch.tensor([t.weights + [0.0] * (width - len(t.weights)) for t in texts])
+    return ids, weights
+
+
+def _rate(step: int, settings: BuiltInSettings) -> float:
+    """Linear warm-up, a plateau, and a linear fall to nothing."""
+    warm = (step + 1) / max(1, settings.warmup_steps)
+    fall = (settings.steps - step) / max(1.0, settings.steps * settings.decay_share)
+    return min(1.0, warm, fall)
+
+
+def _identity(
+    tokenizer: PreTrainedTokenizerBase,
+    settings: BuiltInSettings,
+    user_texts: list[str],
+    world_share: float,
+) -> str:
+    told = json.dumps([settings.model_dump(), user_texts, world_share, tokenizer.get_vocab()])
+    return hashlib.sha256(told.encode()).hexdigest()
+
+
+def _publish(
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase, partial: Path, out_folder: Path
+) -> None:
+    ready = partial / "ready"
+    shutil.rmtree(ready, ignore_errors=True)
+    model.eval().save_pretrained(ready)
+    tokenizer.save_pretrained(ready)
+    shutil.rmtree(out_folder, ignore_errors=True)
+    os.replace(ready, out_folder)
+    shutil.rmtree(partial)
