@@ -1,0 +1,1 @@
+"""Held-out questions: systems asked, answers scored, results told in one page."""

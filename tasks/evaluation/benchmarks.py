@@ -1,0 +1,184 @@
+"""The held-out questions: their candidates, and which documents a setting gives to a system."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from clara_model.evaluation.metrics.cjk import tokenize_answer
+from clara_model.rows import read_rows
+from configs.schema import PipelineConfig
+from tasks.storage import hash_json
+from tasks.workspace import Workspace
+
+_CJK_RUN = re.compile(r"[\u3400-\u9fff]")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One held-out question.
+
+    Args:
+        id: Id of the row.
+        question: The question.
+        candidates: N documents.
+        golds: Accepted answers.
+        positives: Positions of the gold documents among the candidates; may be empty.
+        order: All positions by falling BM25 score.
+    """
+
+    id: str
+    question: str
+    candidates: tuple[str, ...]
+    golds: tuple[str, ...]
+    positives: tuple[int, ...]
+    order: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """The held-out questions of one source in one pool of candidates.
+
+    Args:
+        name: "documents" (the user's) or "world" (the generated one).
+        pool: "normal" (candidates as retrieved) or "oracle" (golds among them).
+        samples: The questions.
+        providers: Who made questions and answers, where the rows say so.
+        key: Hash of everything above.
+    """
+
+    name: str
+    pool: str
+    samples: tuple[Sample, ...]
+    providers: tuple[str, ...]
+    key: str
+
+
+def load_benchmarks(config: PipelineConfig, workspace: Workspace) -> list[Benchmark]:
+    """The benchmarks of the workspace in the configured settings; empty and absent ones left out.
+
+    Raises:
+        DataError: If a row does not fit; names file, line and field.
+    """
+    folders = {"documents": workspace.benchmark, "world": workspace.world / "benchmark"}
+    benchmarks = []
+    for name, folder in folders.items():
+        for pool in config.evaluation.settings:
+            path = folder / f"{pool}.jsonl"
+            if path.is_file():
+                benchmark = _load(path, name, pool, config.evaluation.max_questions)
+                benchmarks += [benchmark] if benchmark.samples else []
+    return benchmarks
+
+
+def choose_documents(sample: Sample, setting: str, k: int) -> list[int]:
+    """Positions of the candidates that a system which does not choose for itself is given.
+
+    Args:
+        sample: The question.
+        setting: "normal": the best k by BM25. "oracle": the gold documents, filled up to k by
+            BM25. "gold": the gold documents alone. "decoy": one wrong document of the right kind.
+            "closed": none.
+        k: Documents the generator reads.
+
+    Returns:
+        Positions in BM25 order, whatever the reason they were chosen for: their place tells
+        nothing about which is gold.
+    """
+    if setting == "closed":
+        return []
+    if setting == "decoy":
+        return [_decoy(sample)]
+    chosen = set(sample.positives) if setting in ("oracle", "gold") else set()
+    for position in sample.order:
+        if setting == "gold" or len(chosen) >= k:
+            break
+        chosen.add(position)
+    return [position for position in sample.order if position in chosen]
+
+
+def _load(path: Path, name: str, pool: str, limit: int) -> Benchmark:
+    rows: list[dict[str, Any]] = []
+    for row in read_rows(path, "stage3"):
+        if len(rows) == limit:
+            break
+        rows.append(row)
+    orders = bm25_orders([row["question"] for row in rows], [row["docs"] for row in rows])
+    samples = tuple(
+        _sample(row, i, order) for i, (row, order) in enumerate(zip(rows, orders, strict=True))
+    )
+    providers = sorted({str(row["provider"]) for row in rows if row.get("provider")})
+    return Benchmark(name, pool, samples, tuple(providers), hash_json([name, pool, rows]))
+
+
+def _sample(row: dict[str, Any], position: int, order: list[int]) -> Sample:
+    golds = row.get("golden_answers") or [row["gold_answer"]]
+    return Sample(
+        id=row["id"] or f"row-{position}",
+        question=row["question"],
+        candidates=tuple(row["docs"]),
+        golds=tuple(golds),
+        positives=tuple(sorted(set(row["pos_index"]))),
+        order=tuple(order),
+    )
+
+
+def bm25_orders(questions: Sequence[str], candidates: Sequence[Sequence[str]]) -> list[list[int]]:
+    """Each question's candidates by falling BM25 score over the pool of all candidates.
+
+    Equal scores are ordered by a hash of the text, so that the place in a row decides nothing.
+    """
+    from bm25s import BM25
+
+    pool = list(dict.fromkeys(text for texts in candidates for text in texts))
+    if not pool:
+        return [[] for _ in questions]
+    place = {text: i for i, text in enumerate(pool)}
+    index = BM25()
+    index.index([lexical_tokens(text) for text in pool], show_progress=False)
+    orders = []
+    for question, texts in zip(questions, candidates, strict=True):
+        known = [token for token in lexical_tokens(question) if token in index.vocab_dict]
+        scores = index.get_scores(known) if known else [0.0] * len(pool)
+        ranked = sorted(
+            range(len(texts)), key=lambda i: (-float(scores[place[texts[i]]]), _digest(texts[i]))
+        )
+        orders.append(ranked)
+    return orders
+
+
+def lexical_tokens(text: str) -> list[str]:
+    """Words, and for Chinese each character and each pair of neighbours."""
+    tokens = tokenize_answer(text)
+    pairs = [a + b for a, b in pairwise(tokens) if _is_cjk(a) and _is_cjk(b)]
+    return [*tokens, *pairs]
+
+
+def _is_cjk(token: str) -> bool:
+    return len(token) == 1 and _CJK_RUN.match(token) is not None
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _decoy(sample: Sample) -> int:
+    """A wrong document, drawn from the half of them that is worded most like the gold one.
+
+    Documents of one kind share their wording, so the half holds the right kind; the draw is by
+    hash of question and text.
+    """
+    gold = set(tokenize_answer(" ".join(sample.candidates[i] for i in sample.positives)))
+    wrong = [i for i in range(len(sample.candidates)) if i not in sample.positives]
+
+    def likeness(position: int) -> float:
+        words = set(tokenize_answer(sample.candidates[position]))
+        return len(words & gold) / max(1, len(words | gold))
+
+    alike = sorted(wrong, key=lambda i: (-likeness(i), i))[: max(1, len(wrong) // 2)]
+    return min(alike, key=lambda i: _digest(sample.question + sample.candidates[i]))

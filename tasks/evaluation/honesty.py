@@ -1,0 +1,160 @@
+"""Sentences about what the numbers do not show: rules over the summary, no judgement by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+Summary = dict[str, Any]
+
+FEW_QUESTIONS = 30
+_EMBEDDED = ("embedded", "rule")  # how rows name the endpoint that stands in for an LLM
+
+NAMES = {
+    "chance": "chance",
+    "bm25": "BM25",
+    "encoder": "before stage 3",
+    "closed_book": "no documents",
+    "full_text": "full text",
+    "stage1": "stage 1",
+    "stage2": "stage 2",
+    "stage3": "stage 3",
+    "documents": "your documents",
+    "world": "the generated world",
+    "em": "exact match",
+    "f1": "F1",
+    "containment": "containment",
+    "recall@1": "Recall@1",
+    "recall@3": "Recall@3",
+    "recall@5": "Recall@5",
+    "mrr": "MRR",
+}
+
+
+def write_notes(summary: Summary) -> list[dict[str, str]]:
+    """What a reader must know before concluding anything, each with the benchmark it is about."""
+    notes = [
+        *_about_benchmarks(summary),
+        *_about_scores(summary),
+        *_about_comparisons(summary),
+        *_about_retrieval(summary),
+        *_about_the_model(summary),
+    ]
+    return [note._asdict() for note in dict.fromkeys(notes)]
+
+
+class Note(NamedTuple):
+    """A sentence and the benchmark it is about ("all" for every one)."""
+
+    about: str
+    text: str
+
+
+def _about_benchmarks(summary: Summary) -> Iterator[Note]:
+    if not summary["benchmarks"]:
+        yield Note(
+            "all",
+            "There were no held-out questions, so nothing could be measured: hold out more "
+            "documents (synthesis.benchmark_share) or give more of them.",
+        )
+    for benchmark in summary["benchmarks"]:
+        name, n = benchmark["name"], benchmark["questions"]
+        if any(mark in maker.lower() for maker in benchmark["providers"] for mark in _EMBEDDED):
+            yield Note(
+                name,
+                "Questions and answers were made by the embedded rule-based endpoint, which copies "
+                "phrases out of the passages. They are easier and more regular than what people "
+                "ask; with a real LLM behind synthesis.base_url the scores will be others.",
+            )
+        if name == "world":
+            yield Note(
+                name,
+                "Its documents and questions are sentences from templates about invented people "
+                "and companies whose names training never saw. It shows that the method learns, "
+                "not how well it does on real text.",
+            )
+        if n < FEW_QUESTIONS:
+            yield Note(
+                name,
+                f"Only {n} questions ({benchmark['setting']}): one question is worth "
+                f"{100 / n:.0f} points, and the intervals are wide. Too few to rank systems by.",
+            )
+        if benchmark["setting"] == "normal" and benchmark["gold_present"] < n:
+            yield Note(
+                name,
+                f"In the normal setting the gold passage is among the candidates of "
+                f"{benchmark['gold_present']} of {n} questions; the others cannot be answered "
+                "from what the systems were given.",
+            )
+
+
+def _about_scores(summary: Summary) -> Iterator[Note]:
+    for row in summary["scores"]:
+        em = row["metrics"]["em"]
+        if em["value"] in (0.0, 1.0):
+            sure = min(1.0, 3.0 / row["n"])
+            bound = f"as low as {1 - sure:.2f}" if em["value"] else f"as high as {sure:.2f}"
+            yield Note(
+                row["benchmark"],
+                f"{_system(row)} scored {em['value']:.0f} on all {row['n']} questions. A bootstrap "
+                f"cannot widen that interval; by the rule of three the true rate may be {bound}.",
+            )
+        if row["setting"] == "decoy":
+            yield Note(
+                row["benchmark"],
+                f"Given one wrong document of the right kind, {NAMES[row['system']]} still scores "
+                f"{em['value']:.2f} in exact match by guessing. Read every score beside that.",
+            )
+
+
+def _about_comparisons(summary: Summary) -> Iterator[Note]:
+    for row in summary["comparisons"]:
+        if row["shown"]:
+            continue
+        yield Note(
+            row["benchmark"],
+            f"No difference shown in {NAMES[row['metric']]} between {_system(row['first'])} and "
+            f"{_system(row['second'])} on the same {row['n']} questions: the interval of the "
+            f"difference, {row['low']:+.2f} to {row['high']:+.2f}, includes zero.",
+        )
+
+
+def _about_retrieval(summary: Summary) -> Iterator[Note]:
+    recall = {
+        (row["benchmark"], row["setting"], row["system"]): row["metrics"]["recall@1"]["value"]
+        for row in summary["retrieval"]
+    }
+    for (benchmark, setting, system), value in recall.items():
+        lexical = recall.get((benchmark, setting, "bm25"), 0.0)
+        if system == "stage3" and lexical > value:
+            yield Note(
+                benchmark,
+                f"BM25 ranks better than stage 3 ({setting}: {lexical:.2f} against {value:.2f} in "
+                "Recall@1). These questions repeat words of their passages, which is all BM25 "
+                "needs; what stage 3 shows is that an answer's loss alone can teach retrieval.",
+            )
+    if recall and summary["model"]["query_init"] != "encoder":
+        yield Note(
+            "all",
+            "The query reasoner started at random (training.stage3.query_init), so the row "
+            "'before stage 3' shows the encoder as retriever, not what stage 3 started from.",
+        )
+
+
+def _about_the_model(summary: Summary) -> Iterator[Note]:
+    if summary["model"]["base"] == "built-in":
+        yield Note(
+            "all",
+            "The decoder was built and pretrained on this machine within minutes. It has no "
+            "knowledge of the world and little language; none of these figures can be compared "
+            "with the paper's, which come from decoders a thousand times larger.",
+        )
+        yield Note(
+            "all",
+            "What may be concluded: whether each part learns what it is meant to learn. What may "
+            "not: which rate, stage or retriever is best for your documents with a real decoder.",
+        )
+
+
+def _system(row: dict[str, Any]) -> str:
+    return f"{NAMES[row['system']]} ({row['setting']})"
