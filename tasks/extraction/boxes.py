@@ -1,4 +1,4 @@
-"""Boxes of text on a page: rows, columns, reading order. Pure geometry, no library.
+"""Boxes of text on a page: rows, segments, reading order. Pure geometry, no library.
 
 Coordinates have their origin at the top left and grow to the right and downwards; the unit is
 whatever the source used (points or pixels), every threshold is relative to the text's height.
@@ -8,21 +8,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import median
+from typing import Literal
 
-_CJK = r"\u2e80-\u2fff\u3000-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff00-\uffef"
-_CJK_END = re.compile(f"[{_CJK}]$")
-_CJK_START = re.compile(f"^[{_CJK}]")
+CJK = r"\u2e80-\u2fff\u3000-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff00-\uffef"
+_CJK_END = re.compile(f"[{CJK}]$")
+_CJK_START = re.compile(f"^[{CJK}]")
 
 _SPACE_WITHIN = 1.0  # heights; a wider gap in a row separates cells or columns
+_TOUCHING = 0.08  # heights; a smaller gap is no space (superscripts, a change of font)
 _GUTTER = 0.8  # heights; the least width of the white strip between two columns
 _MIN_COLUMN_LINES = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A piece of text and where it stands; `height` is the text's own, not the box's."""
+    """A piece of text, a table or a picture, and where it stands on its page.
+
+    `size` is the height of the text itself where the box is taller (superscripts); 0 means the
+    box's height. The text of a table is Markdown, that of a picture its mark.
+    """
 
     text: str
     left: float
@@ -30,23 +36,28 @@ class Box:
     right: float
     bottom: float
     bold: bool = False
+    size: float = 0.0
+    kind: Literal["text", "table", "picture"] = "text"
 
     @property
     def height(self) -> float:
         """Height of the text."""
-        return self.bottom - self.top
+        return self.size or self.bottom - self.top
 
     @property
     def width(self) -> float:
-        """Width of the text."""
+        """Width of the box."""
         return self.right - self.left
+
+    @property
+    def middle(self) -> float:
+        """Vertical middle of the box."""
+        return (self.top + self.bottom) / 2
 
 
 def join_text(first: str, second: str) -> str:
     """Two pieces of one line: a space between them, none between two CJK characters."""
-    if not first or not second:
-        return first + second
-    if _CJK_END.search(first) and _CJK_START.search(second):
+    if not first or not second or (_CJK_END.search(first) and _CJK_START.search(second)):
         return first + second
     return f"{first} {second}"
 
@@ -54,10 +65,10 @@ def join_text(first: str, second: str) -> str:
 def split_rows(boxes: Iterable[Box]) -> list[list[Box]]:
     """Rows from top to bottom, each from left to right.
 
-    A box belongs to a row if at least half of the smaller height overlaps with the row's last box.
+    A box belongs to a row if at least half of the smaller height overlaps with the row's middle.
     """
     rows: list[list[Box]] = []
-    for box in sorted(boxes, key=lambda b: (b.top + b.bottom, b.left)):
+    for box in sorted(boxes, key=lambda b: (b.middle, b.left)):
         row = next((r for r in reversed(rows[-3:]) if _same_row(r, box)), None)
         if row is None:
             rows.append([box])
@@ -72,72 +83,78 @@ def _same_row(row: Sequence[Box], box: Box) -> bool:
     top = median(b.top for b in row)
     bottom = median(b.bottom for b in row)
     overlap = min(bottom, box.bottom) - max(top, box.top)
-    return overlap >= 0.5 * min(bottom - top, box.height)
+    return overlap >= 0.5 * min(bottom - top, box.bottom - box.top)
 
 
-def join_words(words: Iterable[Box]) -> list[Box]:
-    """Words to segments: pieces of one row without a wide gap between them."""
+def join_words(words: Iterable[Box], *, touching: bool = True) -> list[Box]:
+    """Words to segments: pieces of one row without a wide gap between them.
+
+    Args:
+        words: Boxes of single words or fragments.
+        touching: Whether words without any gap belong to one word (true of PDF text layers;
+            boxes that OCR finds may touch by chance).
+    """
     segments: list[Box] = []
     for row in split_rows(words):
-        current: Box | None = None
-        for word in row:
-            if current is not None and _continues(current, word):
-                current = _merge(current, word)
+        current = row[0]
+        for word in row[1:]:
+            gap = word.left - current.right
+            if gap <= _SPACE_WITHIN * max(current.height, word.height):
+                height = min(current.height, word.height)
+                current = _merge(current, word, glued=touching and gap < _TOUCHING * height)
             else:
-                if current is not None:
-                    segments.append(current)
+                segments.append(current)
                 current = word
-        if current is not None:
-            segments.append(current)
+        segments.append(current)
     return segments
 
 
-def _continues(left: Box, right: Box) -> bool:
-    gap = right.left - left.right
-    return gap <= _SPACE_WITHIN * max(left.height, right.height)
-
-
-def _merge(left: Box, right: Box) -> Box:
-    # Letters set apart word by word (Chinese, kerned headings) touch: no space between them.
-    touching = right.left - left.right < 0.08 * min(left.height, right.height)
-    text = left.text + right.text if touching else join_text(left.text, right.text)
+def _merge(left: Box, right: Box, *, glued: bool) -> Box:
+    count = len(left.text) + len(right.text)
     return Box(
-        text=text,
+        text=left.text + right.text if glued else join_text(left.text, right.text),
         left=min(left.left, right.left),
         top=min(left.top, right.top),
         right=max(left.right, right.right),
         bottom=max(left.bottom, right.bottom),
         bold=left.bold and right.bold,
+        size=(left.height * len(left.text) + right.height * len(right.text)) / max(count, 1),
     )
 
 
-def order_regions(segments: Sequence[Box]) -> list[list[Box]]:
+def join_row(row: Sequence[Box]) -> Box:
+    """One line of all segments of a row, whatever the gaps between them."""
+    line = row[0]
+    for segment in row[1:]:
+        line = _merge(line, segment, glued=False)
+    return line
+
+
+def order_regions(boxes: Sequence[Box]) -> list[list[Box]]:
     """Cut a page into regions of one column each, in reading order.
 
-    The widest-reaching white strip that runs beside several lines of running text on both sides
-    parts two columns; what stands above, left, right and below is cut again.
+    The white strip that runs beside most running text on both sides parts two columns; what
+    stands above, left, right of and below it is cut again.
     """
-    if not segments:
-        return []
-    cut = _find_columns(segments)
+    cut = _find_columns(boxes)
     if cut is None:
-        return [list(segments)]
-    regions: list[list[Box]] = []
-    for part in cut:
-        regions += order_regions(part)
-    return regions
+        return [list(boxes)] if boxes else []
+    return [region for part in cut for region in order_regions(part)]
 
 
-def _find_columns(segments: Sequence[Box]) -> list[list[Box]] | None:
-    """Parts above, left, right, below the best pair of columns; None if there is none."""
-    em = median(s.height for s in segments)
+def _find_columns(boxes: Sequence[Box]) -> list[list[Box]] | None:
+    """Parts above, left of, right of and below the best strip; None if there is no strip."""
+    texts = [b for b in boxes if b.kind == "text"]
+    if len(texts) < 2 * _MIN_COLUMN_LINES:
+        return None
+    em = median(b.height for b in texts)
     best: tuple[float, float, float, float] | None = None
-    for edge in _column_starts(segments, em):
+    for edge in _column_starts(texts, em):
         strip = (edge - _GUTTER * em, edge - 0.05 * em)
-        for top, bottom in _free_bands(segments, strip):
-            inside = [s for s in segments if s.top >= top and s.bottom <= bottom]
-            left = [s for s in inside if s.right <= strip[1]]
-            right = [s for s in inside if s.left >= strip[0]]
+        for top, bottom in _free_bands(boxes, strip):
+            inside = [b for b in texts if top <= b.middle <= bottom]
+            left = [b for b in inside if b.right <= strip[1]]
+            right = [b for b in inside if b.left >= strip[0]]
             if _is_column(left) and _is_column(right):
                 score = min(_area(left), _area(right))
                 if best is None or score > best[0]:
@@ -145,64 +162,52 @@ def _find_columns(segments: Sequence[Box]) -> list[list[Box]] | None:
     if best is None:
         return None
     _, x, top, bottom = best
-    above = [s for s in segments if s.top < top]
-    below = [s for s in segments if s.bottom > bottom and s.top >= top]
-    inside = [s for s in segments if s.top >= top and s.bottom <= bottom]
-    left = [s for s in inside if s.left < x]
-    right = [s for s in inside if s.left >= x]
-    return [part for part in (above, left, right, below) if part]
+    inside = [b for b in boxes if top <= b.middle <= bottom]
+    parts = (
+        [b for b in boxes if b.middle < top],
+        [b for b in inside if b.left < x],
+        [b for b in inside if b.left >= x],
+        [b for b in boxes if b.middle > bottom],
+    )
+    return [part for part in parts if part]
 
 
-def _column_starts(segments: Sequence[Box], em: float) -> list[float]:
-    """Left edges that several segments share: the only places where a column can begin."""
-    edges = sorted(s.left for s in segments)
+def _column_starts(texts: Sequence[Box], em: float) -> list[float]:
+    """Left edges that several lines share: the only places where a column can begin."""
     starts: list[float] = []
     group: list[float] = []
-    for edge in [*edges, float("inf")]:
+    for edge in [*sorted(b.left for b in texts), float("inf")]:
         if group and edge - group[-1] > 0.3 * em:
             if len(group) >= _MIN_COLUMN_LINES:
                 starts.append(group[0])
             group = []
         group.append(edge)
-    return starts[1:] if len(starts) > 1 else []
+    return starts[1:]
 
 
-def _free_bands(segments: Sequence[Box], strip: tuple[float, float]) -> list[tuple[float, float]]:
-    """Vertical stretches in which no segment crosses the strip."""
-    crossing = sorted(
-        (s for s in segments if s.left < strip[0] and s.right > strip[1]), key=lambda s: s.top
-    )
-    # A segment that ends or begins inside the strip leaves too little white: it blocks, too.
-    crossing += [
-        s
-        for s in segments
-        if strip[0] < s.right <= strip[1] or strip[0] < s.left < strip[1] and s.right > strip[1]
-    ]
-    crossing.sort(key=lambda s: s.top)
+def _free_bands(boxes: Sequence[Box], strip: tuple[float, float]) -> list[tuple[float, float]]:
+    """Vertical stretches in which nothing touches the strip."""
+    blocking = [b for b in boxes if b.left < strip[1] and b.right > strip[0]]
     bands = []
-    top = min(s.top for s in segments)
-    for segment in crossing:
-        if segment.top > top:
-            bands.append((top, segment.top + 0.25 * segment.height))
-        top = max(top, segment.bottom - 0.25 * segment.height)
-    bands.append((top, max(s.bottom for s in segments)))
+    top = min(b.top for b in boxes)
+    for box in sorted(blocking, key=lambda b: b.top):
+        # Lines of neighbouring columns may overlap a little with a heading above them.
+        if box.middle > top:
+            bands.append((top, box.middle))
+        top = max(top, box.middle, box.bottom - 0.4 * box.height)
+    bands.append((top, max(b.bottom for b in boxes)))
     return bands
 
 
-def _is_column(segments: Sequence[Box]) -> bool:
-    """Whether segments look like running text: enough lines, most of them filling the width."""
-    if len(segments) < _MIN_COLUMN_LINES:
+def _is_column(texts: Sequence[Box]) -> bool:
+    """Whether lines look like running text: enough of them, most of them filling the width."""
+    if len(texts) < _MIN_COLUMN_LINES:
         return False
-    width = max(s.right for s in segments) - min(s.left for s in segments)
-    height = median(s.height for s in segments)
-    filled = median(s.width for s in segments)
+    width = max(b.right for b in texts) - min(b.left for b in texts)
+    height = median(b.height for b in texts)
+    filled = median(b.width for b in texts)
     return filled >= 0.5 * width and filled >= 8 * height
 
 
-def _area(segments: Iterable[Box]) -> float:
-    return sum(s.width * s.height for s in segments)
-
-
-def shift(box: Box, text: str) -> Box:
-    """The same place with another text."""
-    return replace(box, text=text)
+def _area(texts: Iterable[Box]) -> float:
+    return sum(b.width * b.height for b in texts)

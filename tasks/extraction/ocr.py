@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -26,28 +27,33 @@ def _engine() -> Any:
     return RapidOCR(params={"Global.log_level": "error", **threads})
 
 
-def read_boxes(image: Image) -> list[Box]:
-    """Pieces of text in an image, with their places in its pixels, in no particular order."""
+def read_boxes(image: Image, *, scale: float = 1.0) -> list[Box]:
+    """Pieces of text in an image, in no particular order; places are pixels times `scale`."""
     import numpy as np
 
     if max(image.size) > _MAX_SIDE:
+        scale *= max(image.size) / _MAX_SIDE
         image = image.copy()
         image.thumbnail((_MAX_SIDE, _MAX_SIDE))
     pixels = np.asarray(image.convert("RGB"))[:, :, ::-1]
     result = _engine()(np.ascontiguousarray(pixels))
     if result.txts is None:
         return []
-    return [
-        Box(
-            text=text.strip(),
-            left=float(corners[:, 0].min()),
-            top=float(corners[:, 1].min()),
-            right=float(corners[:, 0].max()),
-            bottom=float(corners[:, 1].max()),
-        )
-        for corners, text in zip(result.boxes, result.txts, strict=True)
-        if text.strip()
-    ]
+    found = zip(result.boxes, result.txts, strict=True)
+    return [_box(text.strip(), corners.tolist(), scale) for corners, text in found if text.strip()]
+
+
+def _box(text: str, corners: list[list[float]], scale: float) -> Box:
+    """The upright box of a found quadrilateral (clockwise from the text's top left)."""
+    xs = [x * scale for x, _ in corners]
+    ys = [y * scale for _, y in corners]
+    size = math.hypot(xs[3] - xs[0], ys[3] - ys[0])
+    top, bottom = min(ys), max(ys)
+    if bottom - top > 2 * size:
+        # Text that runs upwards would otherwise fall into every row it passes.
+        middle = (top + bottom) / 2
+        top, bottom = middle - size / 2, middle + size / 2
+    return Box(text=text, left=min(xs), top=top, right=max(xs), bottom=bottom, size=size)
 
 
 def read_image(image: Image) -> list[str]:
@@ -56,6 +62,6 @@ def read_image(image: Image) -> list[str]:
     Pieces that stand far apart in one row (cells, labels of an axis) are parted by two spaces.
     """
     lines = []
-    for region in order_regions(join_words(read_boxes(image))):
+    for region in order_regions(join_words(read_boxes(image), touching=False)):
         lines += ["  ".join(box.text for box in row) for row in split_rows(region)]
     return lines
