@@ -22,9 +22,14 @@ from tasks.storage import (
 def test_a_failed_write_leaves_the_former_file_and_no_debris(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text("before")
-    with pytest.raises(RuntimeError), atomic_open(path) as stream:
-        stream.write("half")
-        raise RuntimeError
+
+    def write_half() -> None:
+        with atomic_open(path) as stream:
+            stream.write("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_half()
     assert path.read_text() == "before"
     assert list(tmp_path.iterdir()) == [path]
 

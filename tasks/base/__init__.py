@@ -1,0 +1,1 @@
+"""The base decoder and its tokenizer."""

@@ -1,0 +1,1 @@
+"""Training rows, benchmark rows, their split and their checks."""
