@@ -1,0 +1,204 @@
+"""The memory store: every distinct document compressed once, kept on disk, read by its text.
+
+A store is a folder of safetensors shards, each whole or not there, and belongs to one compressor.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from clara_model.errors import CheckpointError, DataError
+
+if TYPE_CHECKING:
+    from clara_model.modeling.clara import Clara
+
+log = logging.getLogger(__name__)
+
+_META = "store.json"
+_KEY_BYTES = 32
+_SHARD_DOCUMENTS = 2048
+
+
+class MemoryStore:
+    """Memories by document text, memory-mapped.
+
+    Args:
+        folder: The store's folder.
+        checkpoint_hash: The compressor whose memories they are, from `compressor_hash`.
+    """
+
+    def __init__(self, folder: Path, checkpoint_hash: str) -> None:
+        self.folder = folder
+        self.checkpoint_hash = checkpoint_hash
+        self._shards: list[Tensor] = []
+        self._places: dict[bytes, tuple[int, int]] = {}
+        for path in _shard_paths(folder):
+            self._add(path)
+
+    @classmethod
+    def open(cls, folder: Path, checkpoint_hash: str) -> MemoryStore:
+        """Open a finished store.
+
+        Raises:
+            CheckpointError: If there is none, or it holds another compressor's memories.
+        """
+        found = _read_hash(folder)
+        if found is None:
+            raise CheckpointError(f"{folder} holds no memory store; compress the documents first")
+        if found != checkpoint_hash:
+            raise CheckpointError(
+                f"{folder} holds the memories of compressor {found[:12]}, not of "
+                f"{checkpoint_hash[:12]}; compress the documents again"
+            )
+        return cls(folder, checkpoint_hash)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __contains__(self, text: str) -> bool:
+        return _key(text) in self._places
+
+    def lookup(self, texts: list[str]) -> Tensor:
+        """Memories of documents, (documents, n, H), in their order.
+
+        Raises:
+            DataError: If one was never compressed; names it.
+        """
+        return torch.stack([self._memory(text) for text in texts])
+
+    def _memory(self, text: str) -> Tensor:
+        place = self._places.get(_key(text))
+        if place is None:
+            raise DataError(
+                f"{self.folder} has no memory of the document {text[:60]!r}; "
+                "add it with build_memory"
+            )
+        shard, row = place
+        return self._shards[shard][row]
+
+    def _add(self, path: Path) -> None:
+        # On the CPU safetensors maps the file: a memory's pages are read when it is looked up.
+        with safe_open(path, framework="pt", device="cpu") as stored:
+            keys, memory = stored.get_tensor("keys"), stored.get_tensor("memory")
+        for row, key in enumerate(keys.numpy()):
+            self._places[key.tobytes()] = (len(self._shards), row)
+        self._shards.append(memory)
+
+
+def build_memory(
+    model: Clara,
+    texts: Iterable[str],
+    folder: Path,
+    *,
+    batch_size: int = 32,
+    checkpoint_hash: str | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> MemoryStore:
+    """Compress every distinct document that the store does not hold yet.
+
+    A store that was cut off continues; one of another compressor is made anew. What a memory is
+    compressed together with does not depend on where an earlier run stopped, so neither do its
+    last digits.
+
+    Args:
+        model: Whose compressor to use.
+        texts: Documents; the same one may come many times.
+        folder: The store's folder.
+        batch_size: Documents per forward pass.
+        checkpoint_hash: From `compressor_hash`, which is asked where None.
+        on_progress: Called with documents done and documents in all.
+    """
+    expected = checkpoint_hash or compressor_hash(model)
+    if _read_hash(folder) != expected:
+        _start_anew(folder, expected)
+    store = MemoryStore(folder, expected)
+    distinct = {_key(text): text for text in texts}
+    # By length, because a batch is padded to its longest member; by hash, for a fixed order.
+    missing = sorted(
+        ((key, text) for key, text in distinct.items() if text not in store),
+        key=lambda item: (len(item[1]), item[0]),
+    )
+    total, done = len(distinct), len(distinct) - len(missing)
+    shard_size = max(_SHARD_DOCUMENTS // batch_size, 1) * batch_size
+    number = len(_shard_paths(folder))
+    for start in range(0, len(missing), shard_size):
+        part = missing[start : start + shard_size]
+        memories = []
+        for batch in _batches([text for _, text in part], batch_size):
+            memories.append(model.compress_documents(batch, batch_size=batch_size).cpu())
+            done += len(batch)
+            if on_progress is not None:
+                on_progress(done, total)
+        path = folder / f"shard-{number:05d}.safetensors"
+        _write_shard(path, [key for key, _ in part], torch.cat(memories))
+        store._add(path)
+        number += 1
+    return store
+
+
+def compressor_hash(model: Clara) -> str:
+    """Hash of everything that decides a memory: adapter, memory tokens, lengths, base model.
+
+    Stage 3 leaves all of it as it is, so the store of its starting point stays valid.
+    """
+    config = model.config
+    digest = hashlib.sha256()
+    facts = [config.doc_max_length, config.compr_rate, config.different_mem_tokens, config.lora_r]
+    digest.update(json.dumps([*facts, config.adapter_alpha]).encode())
+    table = model.decoder.get_input_embeddings().weight.detach()
+    # The first rows stand for the base: it may be large, and adapters fit one base only.
+    parts = {"base": table[:64], "memory": model.embedding.weight.detach()}
+    for name, value in sorted((parts | model.adapters.state("encoder_adapter")).items()):
+        flat = value.detach().cpu().contiguous().flatten().view(torch.uint8)
+        digest.update(f"{name}:{value.dtype}:{tuple(value.shape)}".encode())
+        digest.update(flat.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _key(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()
+
+
+def _batches(texts: list[str], size: int) -> Iterator[list[str]]:
+    for start in range(0, len(texts), size):
+        yield texts[start : start + size]
+
+
+def _shard_paths(folder: Path) -> list[Path]:
+    return sorted(folder.glob("shard-*.safetensors"))
+
+
+def _read_hash(folder: Path) -> str | None:
+    path = folder / _META
+    if not path.is_file():
+        return None
+    return str(json.loads(path.read_text(encoding="utf-8"))["checkpoint_hash"])
+
+
+def _start_anew(folder: Path, checkpoint_hash: str) -> None:
+    if folder.exists():
+        log.info("%s: memories of another compressor are made anew", folder)
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    partial = folder / f".{_META}.tmp"
+    partial.write_text(json.dumps({"checkpoint_hash": checkpoint_hash}) + "\n", encoding="utf-8")
+    os.replace(partial, folder / _META)
+
+
+def _write_shard(path: Path, keys: list[bytes], memory: Tensor) -> None:
+    rows = torch.frombuffer(bytearray(b"".join(keys)), dtype=torch.uint8).view(-1, _KEY_BYTES)
+    partial = path.with_name(f".{path.name}.tmp")
+    save_file({"keys": rows, "memory": memory.contiguous()}, partial)
+    os.replace(partial, path)

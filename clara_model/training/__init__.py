@@ -1,0 +1,1 @@
+"""Training: one trainer for all stages, one process a rank, on DeepSpeed."""

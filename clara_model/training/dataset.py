@@ -1,0 +1,113 @@
+"""The rows of a stage, and their division into steps, ranks and micro-batches."""
+
+from __future__ import annotations
+
+import logging
+import random
+from pathlib import Path
+from typing import Any
+
+from clara_model.errors import ConfigError, DataError
+from clara_model.rows import read_rows
+from clara_model.training.sampler import Sampler
+from clara_model.training.spec import TrainSpec
+
+log = logging.getLogger(__name__)
+
+Row = dict[str, Any]
+
+
+class Dataset:
+    """All rows of a stage in memory, and which of them each step sees."""
+
+    def __init__(self, spec: TrainSpec) -> None:
+        self._sources = _read_sources(spec)
+        if spec.stage == "stage3":
+            _even_candidates([row for rows in self._sources for row in rows], spec.training.seed)
+        documents, world = (len(rows) for rows in self._sources)
+        self.sampler = Sampler(
+            documents, world, spec.world_share, spec.training.batch_size, spec.training.seed
+        )
+        self.num_steps = spec.training.steps or self.sampler.num_steps(spec.training.epochs)
+        log.info("%d rows of documents, %d of the world: %d steps of %d examples",
+                 documents, world, self.num_steps, spec.training.batch_size)  # fmt: skip
+
+    def batch(self, step: int) -> list[Row]:
+        """The rows of one step, for all ranks together."""
+        return [self._sources[source][row] for source, row in self.sampler.batch(step)]
+
+    def documents(self) -> list[str]:
+        """Every document of every row; the same one may come many times."""
+        return [text for rows in self._sources for row in rows for text in row["docs"]]
+
+
+def count_micro_batches(spec: TrainSpec) -> int:
+    """Forward passes that each rank does in a step.
+
+    Raises:
+        ConfigError: If the batch cannot be shared out evenly.
+    """
+    batch, ranks = spec.training.batch_size, spec.num_processes
+    if batch % ranks:
+        raise ConfigError(
+            f"training.{spec.stage}.batch_size {batch} is not a multiple of "
+            f"training.num_processes {ranks}; change one of them"
+        )
+    per_rank = batch // ranks
+    return -(-per_rank // (spec.training.micro_batch_size or per_rank))
+
+
+def split_batch(rows: list[Row], num_micro: int, rank: int, num_ranks: int) -> list[list[Row]]:
+    """One rank's micro-batches of a step's rows, none empty.
+
+    Rows of like length come together: it saves padding, and ranks wait less for each other.
+    """
+    ordered = sorted(rows, key=_length)  # stable, so the same on all ranks
+    parts = num_micro * num_ranks
+    bounds = [len(ordered) * i // parts for i in range(parts + 1)]
+    return [
+        ordered[bounds[i] : bounds[i + 1]] for i in range(rank, parts, num_ranks)
+    ]  # fmt: skip
+
+
+def _length(row: Row) -> int:
+    return max(len(text) for text in row["docs"])
+
+
+def _read_sources(spec: TrainSpec) -> tuple[list[Row], list[Row]]:
+    has_world = spec.world is not None and spec.world_share > 0 and spec.world.is_file()
+    world = _read(spec.world, spec.stage) if has_world and spec.world else []
+    # Everything from the world is a choice that needs no documents.
+    documents = [] if spec.world_share >= 1 and world else _read(spec.documents, spec.stage)
+    if not documents and not world:
+        raise DataError(
+            f"{spec.documents} has no rows to train on; run the steps before it on more "
+            "documents, or set training.world.share above 0"
+        )
+    return documents, world
+
+
+def _read(path: Path, stage: str) -> list[Row]:
+    return list(read_rows(path, stage))
+
+
+def _even_candidates(rows: list[Row], seed: int) -> None:
+    """Bring every row to the same number of candidates, with documents of other rows."""
+    most = max(len(row["docs"]) for row in rows)
+    short = [(i, row) for i, row in enumerate(rows) if len(row["docs"]) < most]
+    if not short:
+        return
+    pool = sorted({text for row in rows for text in row["docs"]})
+    for i, row in short:
+        answer = row["gold_answer"].casefold()
+        own = set(row["docs"])
+        drawn = random.Random(f"{seed}/{i}").sample(pool, min(len(pool), 4 * most + len(own)))
+        fresh = [text for text in drawn if text not in own and answer not in text.casefold()]
+        missing = most - len(row["docs"])
+        if len(fresh) < missing:
+            raise DataError(
+                f"row {row['id'] or i} has {len(row['docs'])} candidates, others have {most}, and "
+                "there are too few other documents to fill it up; lower negatives.num_candidates"
+            )
+        row["docs"] = [*row["docs"], *fresh[:missing]]
+    log.info("%d rows were filled up to %d candidates with random documents", len(short), most)

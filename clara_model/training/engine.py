@@ -1,0 +1,172 @@
+"""DeepSpeed behind a few functions: processes, engine, learning rate."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.distributed as dist
+
+from clara_model.training.spec import StagePart, TrainSpec
+
+if TYPE_CHECKING:
+    from deepspeed import DeepSpeedEngine
+
+    from clara_model.modeling.clara import Clara
+
+log = logging.getLogger(__name__)
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+# One rank may compress a large collection while the others wait for it.
+_TIMEOUT = timedelta(days=2)
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among all of a training run."""
+
+    rank: int
+    count: int
+    device: torch.device
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process writes files and metrics."""
+        return self.rank == 0
+
+
+def start_ranks() -> Ranks:
+    """Join the process group that RANK, WORLD_SIZE and so on describe: NCCL on GPUs, else gloo."""
+    has_gpu = torch.cuda.is_available()
+    os.environ.setdefault("DS_ACCELERATOR", "cuda" if has_gpu else "cpu")
+    # DeepSpeed imports MLflow for its autotuner, if it can: two seconds that nobody here needs.
+    sys.modules.setdefault("mlflow", None)  # type: ignore[arg-type]
+    import deepspeed
+
+    # On CPUs it would compile a shared-memory operation first (22 s, and it needs ninja); gloo
+    # does the same. An empty table also spares the probing of all operations.
+    deepspeed.ops.__compatible_ops__ = {}
+    device = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if has_gpu else torch.device("cpu")
+    if has_gpu:
+        torch.cuda.set_device(device)
+    backend = "nccl" if has_gpu else "gloo"
+    deepspeed.init_distributed(dist_backend=backend, timeout=_TIMEOUT, verbose=False)
+    return Ranks(dist.get_rank(), dist.get_world_size(), device)
+
+
+def start_engine(model: Clara, spec: TrainSpec, num_micro: int) -> DeepSpeedEngine:
+    """Wrap a model that is prepared for its stage."""
+    import deepspeed
+
+    parameters = [parameter for _, parameter in model.trainable_parameters()]
+    training = spec.training
+    optimizer = torch.optim.AdamW(
+        parameters, lr=training.learning_rate, weight_decay=training.weight_decay
+    )
+    size = sum(parameter.numel() for parameter in parameters)
+    engine, *_ = deepspeed.initialize(
+        model=model,
+        model_parameters=parameters,
+        optimizer=optimizer,
+        config=_engine_config(spec, num_micro, size),
+    )
+    return engine
+
+
+def set_learning_rate(engine: DeepSpeedEngine, value: float) -> None:
+    """Set the rate of the next update."""
+    for group in engine.optimizer.param_groups:
+        group["lr"] = value
+
+
+def learning_rate(training: StagePart, step: int, num_steps: int) -> float:
+    """The rate of a step, the first being 0: linear warm-up, then the schedule down to zero."""
+    warmup = math.ceil(training.warmup_ratio * num_steps)
+    if step < warmup:
+        return training.learning_rate * (step + 1) / (warmup + 1)
+    share = (step - warmup) / max(num_steps - warmup, 1)
+    factor = {
+        "constant": 1.0,
+        "linear": 1.0 - share,
+        "cosine": 0.5 * (1.0 + math.cos(math.pi * share)),
+    }[training.schedule]
+    return training.learning_rate * factor
+
+
+def all_reduce_sum(values: torch.Tensor, ranks: Ranks) -> torch.Tensor:
+    """Sum of a small tensor over all ranks."""
+    if ranks.count > 1:
+        dist.all_reduce(values)
+    return values
+
+
+def barrier(ranks: Ranks) -> None:
+    """Wait for all ranks."""
+    if ranks.count > 1:
+        dist.barrier()
+
+
+def update(engine: DeepSpeedEngine) -> bool:
+    """Do the optimizer's part of the last micro-batch; false where gradients were not finite.
+
+    DeepSpeed itself leaves a step out whose gradient norm is not finite, except where it hands
+    plain float32 gradients to the optimizer as they are (ZeRO 0).
+    """
+    is_plain = engine.optimizer is engine.basic_optimizer
+    if is_plain:
+        grads = [p.grad for g in engine.optimizer.param_groups for p in g["params"]]
+        present = [grad for grad in grads if grad is not None]
+        norm = torch.nn.utils.get_total_norm(present)
+        if not torch.isfinite(norm):
+            engine.optimizer.zero_grad(set_to_none=True)
+            engine.step()
+            return False
+    engine.step()
+    return bool(engine.was_step_applied())
+
+
+@contextmanager
+def whole_weights(engine: DeepSpeedEngine, model: Clara) -> Iterator[None]:
+    """Have every rank hold all weights, which ZeRO 3 otherwise spreads out."""
+    if engine.zero_optimization_stage() < 3:
+        yield
+        return
+    import deepspeed
+
+    with deepspeed.zero.GatheredParameters(list(model.parameters())):
+        yield
+
+
+def grad_norm(engine: DeepSpeedEngine) -> float | None:
+    """Norm of the last update's gradients before clipping, if it is finite."""
+    norm = engine.get_global_grad_norm()
+    return float(norm) if norm is not None and math.isfinite(norm) else None
+
+
+def _engine_config(spec: TrainSpec, num_micro: int, size: int) -> dict[str, Any]:
+    per_rank = spec.training.batch_size // spec.num_processes
+    config: dict[str, Any] = {
+        "train_micro_batch_size_per_gpu": -(-per_rank // num_micro),
+        "gradient_accumulation_steps": num_micro,
+        "gradient_clipping": spec.training.max_grad_norm,
+        "zero_allow_untested_optimizer": True,
+        "zero_optimization": {
+            "stage": spec.zero_stage,
+            # Its own default is a buffer of 500 million numbers, however small the model.
+            "reduce_bucket_size": min(size, 500_000_000),
+            "allgather_bucket_size": min(size, 500_000_000),
+        },
+    }
+    if spec.precision == "bf16":
+        config["bf16"] = {"enabled": True, "check_grad_overflow": True}
+    elif spec.precision == "fp16":
+        config["fp16"] = {"enabled": True}
+    return config

@@ -1,0 +1,121 @@
+"""What one training process needs to know, as a JSON file. Free of torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from clara_model.config import ClaraConfig, Stage
+
+MEMORY_PROGRESS = "memory.json"  # in the logs: documents compressed so far, and in all
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelPart(_Part):
+    """The model, as `ClaraConfig` names it."""
+
+    doc_max_length: int
+    compr_rate: int
+    generation_top_k: int
+    different_mem_tokens: bool = True
+    memory_init: Literal["default", "normal"] = "default"
+    lora_r: int = 16
+    lora_alpha: int | None = None
+    lora_dropout: float = 0.1
+
+
+class StagePart(_Part):
+    """How the stage trains; what only other stages use has a default.
+
+    `batch_size` is global and in examples, `micro_batch_size` per forward pass and rank.
+    """
+
+    epochs: float = 1.0
+    steps: int | None = None
+    batch_size: int
+    micro_batch_size: int | None = None
+    learning_rate: float
+    schedule: Literal["cosine", "constant", "linear"] = "cosine"
+    warmup_ratio: float = 0.03
+    weight_decay: float = 0.0
+    max_grad_norm: float = 1.0
+    checkpoint_every: int = 100
+    seed: int = 0
+    mse_weight: float = 0.1
+    temperature: float = 0.02
+    decoder_init: Literal["stage1", "fresh"] = "stage1"
+    query_init: Literal["encoder", "random"] = "encoder"
+
+
+class TrainSpec(_Part):
+    """One stage's training, resolved.
+
+    Args:
+        stage: Which one.
+        documents: Rows of the user's documents.
+        world: Rows of the generated world, or None.
+        world_share: Share of the examples that come from the world.
+        base: Folder of the base decoder and its tokenizer.
+        init: Checkpoint that the stage starts from; None for a fresh model (stage 1).
+        output: Folder of the trained checkpoint.
+        work: Folder of the checkpoints on the way; removed at the end.
+        logs: Folder of `metrics.jsonl` and the log; it stays.
+        memory: Folder of the memory store (stage 3).
+        inputs_hash: Hash of the contents of rows, base and starting point.
+        threads: CPU threads a rank; 0 leaves the choice to torch.
+    """
+
+    stage: Stage
+    documents: Path
+    world: Path | None = None
+    world_share: float = 0.0
+    base: Path
+    init: Path | None = None
+    output: Path
+    work: Path
+    logs: Path
+    memory: Path | None = None
+    inputs_hash: str = ""
+    model: ModelPart
+    training: StagePart
+    num_processes: int = 1
+    zero_stage: Literal[0, 1, 2, 3] = 2
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    threads: int = 0
+
+    @property
+    def identity(self) -> str:
+        """Hash of all that decides the result; a checkpoint is resumed only under the same one."""
+        places = {"documents", "world", "base", "init", "output", "work", "logs", "memory"}
+        value = self.model_dump(mode="json", exclude=places | {"threads"})
+        del value["training"]["checkpoint_every"]
+        return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def metrics_path(self) -> Path:
+        """One JSON line a step."""
+        return self.logs / "metrics.jsonl"
+
+    @property
+    def log_path(self) -> Path:
+        """Everything that the processes write."""
+        return self.logs / "train.log"
+
+    def clara_config(self) -> ClaraConfig:
+        """The configuration of a fresh model."""
+        own: dict[str, Any] = self.model.model_dump()
+        return ClaraConfig(
+            **own,
+            decoder_model_name=str(self.base),
+            mse_weight=self.training.mse_weight,
+            topk_temperature=self.training.temperature,
+            init_seed=self.training.seed,
+            stage=self.stage,
+        )

@@ -1,0 +1,96 @@
+"""What differs between the stages: the model they start from, and their batches."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from clara_model.errors import ConfigError
+from clara_model.memory import MemoryStore, build_memory, compressor_hash
+from clara_model.training.dataset import Dataset, Row
+from clara_model.training.engine import DTYPES, Ranks, barrier
+from clara_model.training.spec import MEMORY_PROGRESS, TrainSpec
+
+if TYPE_CHECKING:
+    from clara_model.modeling.clara import Clara
+
+log = logging.getLogger(__name__)
+
+_FIXED = ("doc_max_length", "compr_rate", "different_mem_tokens", "lora_r")
+
+
+def load_model(spec: TrainSpec, ranks: Ranks) -> Clara:
+    """The model as the stage starts with it, its trainable weights set."""
+    from clara_model.modeling.clara import Clara
+
+    config, dtype = spec.clara_config(), DTYPES[spec.precision]
+    if spec.init is None:
+        model = Clara.from_base(spec.base, config, dtype=dtype, device=ranks.device)
+    else:
+        model = Clara.from_pretrained(spec.init, spec.base, dtype=dtype, device=ranks.device)
+        _check_same(model, spec)
+        model.config.generation_top_k = config.generation_top_k
+        model.config.mse_weight = config.mse_weight
+        model.config.topk_temperature = config.topk_temperature
+        model.config.init_seed = config.init_seed
+    if spec.stage == "stage2" and spec.training.decoder_init == "fresh":
+        model.reset_adapter("decoder_adapter", spec.training.seed)
+    model.prepare_stage(spec.stage, query_init=spec.training.query_init)
+    return model
+
+
+def open_memory(
+    model: Clara, spec: TrainSpec, dataset: Dataset, ranks: Ranks
+) -> MemoryStore | None:
+    """Stage 3's memory store: the first rank compresses what is missing, the others wait."""
+    if spec.stage != "stage3" or spec.memory is None:
+        return None
+    expected = compressor_hash(model)
+    if ranks.is_first:
+        started = time.monotonic()
+        store = build_memory(
+            model, dataset.documents(), spec.memory,
+            checkpoint_hash=expected, on_progress=_progress_writer(spec),
+        )  # fmt: skip
+        log.info("%d memories in %.1f s", len(store), time.monotonic() - started)
+    barrier(ranks)
+    return MemoryStore.open(spec.memory, expected)
+
+
+def make_batch(
+    rows: list[Row], model: Clara, spec: TrainSpec, *, step: int, memory: MemoryStore | None
+) -> dict[str, Tensor]:
+    """Keyword arguments of the model for some rows of a step."""
+    from clara_model.batches import collate
+
+    if memory is not None:
+        rows = [{**row, "document_memory": memory.lookup(row["docs"])} for row in rows]
+    seed = spec.training.seed * 1_000_003 + step
+    return collate(rows, model.tokenizer, model.config, stage=spec.stage, generator_seed=seed)
+
+
+def _check_same(model: Clara, spec: TrainSpec) -> None:
+    for name in _FIXED:
+        has, wants = getattr(model.config, name), getattr(spec.model, name)
+        if has != wants:
+            raise ConfigError(
+                f"{spec.init} has {name} {has}, but model.{name} is {wants}; train the stage "
+                "before anew, or set it back"
+            )
+
+
+def _progress_writer(spec: TrainSpec) -> Callable[[int, int], None]:
+    path = spec.logs / MEMORY_PROGRESS
+
+    def write(done: int, total: int) -> None:
+        partial = path.with_name(f".{path.name}.tmp")
+        partial.write_text(json.dumps({"done": done, "total": total}), encoding="utf-8")
+        os.replace(partial, path)
+
+    return write

@@ -1,0 +1,217 @@
+"""The training loop, one for all stages and any number of ranks."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from clara_model.encoding import IGNORED
+from clara_model.errors import ClaraError
+from clara_model.memory import MemoryStore
+from clara_model.training import checkpoint
+from clara_model.training import engine as ds
+from clara_model.training.dataset import Dataset, Row, count_micro_batches, split_batch
+from clara_model.training.engine import Ranks
+from clara_model.training.metrics import Line, MetricsLog, recall
+from clara_model.training.spec import TrainSpec
+from clara_model.training.stages import load_model, make_batch, open_memory
+
+if TYPE_CHECKING:
+    from deepspeed import DeepSpeedEngine
+
+    from clara_model.modeling.clara import Clara, ClaraOutput
+
+log = logging.getLogger(__name__)
+
+_MAX_BAD_STEPS = 3  # in a row
+_SUMMED = ("lm_loss", "mse_loss", "tokens", "asked", "recall_at_1", "recall_at_k")
+
+
+@dataclass
+class StepSums:
+    """Numbers of one step, summed over micro-batches and ranks."""
+
+    values: dict[str, float] = field(default_factory=dict)
+
+    def add(self, name: str, value: float) -> None:
+        """Add to one of them."""
+        self.values[name] = self.values.get(name, 0.0) + value
+
+    def over_ranks(self, ranks: Ranks) -> dict[str, float]:
+        """The sums over all ranks."""
+        own = torch.tensor([self.values.get(n, 0.0) for n in _SUMMED], dtype=torch.float64)
+        total = ds.all_reduce_sum(own.to(ranks.device), ranks)
+        return dict(zip(_SUMMED, total.tolist(), strict=True))
+
+
+class Trainer:
+    """Trains one stage from its start, or from where it was cut off, to its end.
+
+    Args:
+        spec: What to train.
+        ranks: This process among the others.
+    """
+
+    def __init__(self, spec: TrainSpec, ranks: Ranks) -> None:
+        self.spec, self.ranks = spec, ranks
+        self.num_micro = count_micro_batches(spec)
+        self.dataset = Dataset(spec)
+        self.model: Clara = load_model(spec, ranks)
+        self.memory: MemoryStore | None = open_memory(self.model, spec, self.dataset, ranks)
+        self.engine: DeepSpeedEngine = ds.start_engine(self.model, spec, self.num_micro)
+        self.step, self.skipped, self.bad_in_row = 0, 0, 0
+
+    def train(self) -> None:
+        """Run all steps that are left, then write the trained checkpoint.
+
+        Raises:
+            ClaraError: If the loss was not finite three steps in a row; names the step.
+        """
+        self._resume()
+        metrics = MetricsLog(self.spec.metrics_path, self.step) if self.ranks.is_first else None
+        self.engine.train()
+        while self.step < self.dataset.num_steps:
+            line = self._run_step()
+            self.step += 1
+            if metrics is not None:
+                metrics.write(line)
+            if self.step % self.spec.training.checkpoint_every == 0:
+                self._save_progress()
+        if metrics is not None:
+            metrics.close()
+        self._save_model()
+
+    def _run_step(self) -> Line:
+        started = time.monotonic()
+        training = self.spec.training
+        # Dropout is drawn from the step's own seed: a resumed run draws what an unbroken one did.
+        torch.manual_seed((training.seed * 1_000_003 + self.step) * 4096 + self.ranks.rank)
+        rate = ds.learning_rate(training, self.step, self.dataset.num_steps)
+        ds.set_learning_rate(self.engine, rate)
+        rows = self.dataset.batch(self.step)
+        parts = split_batch(rows, self.num_micro, self.ranks.rank, self.ranks.count)
+        batches = [
+            make_batch(p, self.model, self.spec, step=self.step, memory=self.memory) for p in parts
+        ]
+        applied, sums = self._optimize(parts, batches)
+        means = self._means(sums.over_ranks(self.ranks))
+        self._judge(means["loss"], applied)
+        seconds = time.monotonic() - started
+        tokens = means.pop("tokens")
+        return {
+            "step": self.step + 1,
+            "steps": self.dataset.num_steps,
+            **means,
+            "learning_rate": rate,
+            "grad_norm": ds.grad_norm(self.engine),
+            "examples_per_s": round(len(rows) / seconds, 2),
+            "tokens_per_s": round(tokens / seconds, 1),
+            "skipped": self.skipped,
+        }
+
+    def _optimize(
+        self, parts: list[list[Row]], batches: list[dict[str, Tensor]]
+    ) -> tuple[bool, StepSums]:
+        """Forward and backward over the rank's micro-batches, then one update."""
+        token_weights, document_weights = self._weights(batches)
+        # DeepSpeed takes the mean over micro-batches and ranks; the weights sum to one instead.
+        scale = self.num_micro * self.ranks.count
+        sums, applied = StepSums(), True
+        for i, (part, batch) in enumerate(zip(parts, batches, strict=True)):
+            on_device = {name: tensor.to(self.ranks.device) for name, tensor in batch.items()}
+            output: ClaraOutput = self.engine(stage=self.spec.stage, **on_device)
+            loss = output.lm_loss * (token_weights[i] * scale)
+            if output.mse_loss is not None and self.spec.stage != "stage3":
+                weight = self.model.config.mse_weight * document_weights[i] * scale
+                loss = loss + output.mse_loss * weight
+                sums.add("mse_loss", float(output.mse_loss.detach()) * document_weights[i])
+            sums.add("lm_loss", float(output.lm_loss.detach()) * token_weights[i])
+            sums.add("tokens", sum(int(m.sum()) for n, m in batch.items() if n.endswith("_mask")))
+            _add_recall(sums, part, output)
+            self.engine.backward(loss)
+            if i + 1 < len(batches):
+                self.engine.step()
+            else:
+                applied = ds.update(self.engine)
+        return applied, sums
+
+    def _weights(self, batches: list[dict[str, Tensor]]) -> tuple[list[float], list[float]]:
+        """Each micro-batch's share of the step's labelled tokens, and of its documents.
+
+        With them a step's loss is the mean over the whole global batch, however it is cut.
+        """
+        tokens = [int((batch["labels"][:, 1:] != IGNORED).sum()) for batch in batches]
+        documents = [len(batch.get("enc_input_ids", ())) for batch in batches]
+        own = torch.tensor([sum(tokens), sum(documents)], dtype=torch.float64)
+        total = ds.all_reduce_sum(own.to(self.ranks.device), self.ranks).tolist()
+        shares = (
+            [count / max(all_of_them, 1.0) for count in counts]
+            for counts, all_of_them in zip((tokens, documents), total, strict=True)
+        )
+        return next(shares), next(shares)
+
+    def _means(self, sums: dict[str, float]) -> Line:
+        line: Line = {"loss": sums["lm_loss"], "lm_loss": sums["lm_loss"]}
+        if self.spec.stage != "stage3":
+            line["mse_loss"] = sums["mse_loss"]
+            line["loss"] += self.model.config.mse_weight * sums["mse_loss"]
+        elif sums["asked"]:
+            line["recall_at_1"] = sums["recall_at_1"] / sums["asked"]
+            line["recall_at_k"] = sums["recall_at_k"] / sums["asked"]
+        return line | {"tokens": sums["tokens"]}
+
+    def _judge(self, loss: float, applied: bool) -> None:
+        """Count steps that were left out; three in a row end the run."""
+        self.skipped += not applied
+        # Half precision looks for its loss scale by overflowing; only a bad loss is bad there.
+        is_bad = not math.isfinite(loss) or (not applied and self.spec.precision != "fp16")
+        self.bad_in_row = self.bad_in_row + 1 if is_bad else 0
+        if not is_bad:
+            return
+        log.warning("step %d left out: loss or gradients are not finite", self.step + 1)
+        if self.bad_in_row >= _MAX_BAD_STEPS:
+            raise ClaraError(
+                f"{self.spec.stage}: loss or gradients were not finite in {_MAX_BAD_STEPS} steps "
+                f"in a row, the last being step {self.step + 1} of {self.dataset.num_steps}; lower "
+                f"training.{self.spec.stage}.learning_rate, or use training.precision=fp32"
+            )
+
+    def _resume(self) -> None:
+        found = checkpoint.find_progress(self.spec.work, self.spec.identity)
+        ds.barrier(self.ranks)
+        if self.ranks.is_first:
+            checkpoint.remove_stale(self.spec.work, self.spec.identity)
+        if found is None:
+            return
+        path, progress = found
+        checkpoint.restore(self.engine, path)
+        self.step, self.skipped = progress.step, progress.skipped
+        log.info("continuing after step %d of %d", self.step, self.dataset.num_steps)
+
+    def _save_progress(self) -> None:
+        progress = checkpoint.Progress(self.spec.identity, self.step, self.skipped)
+        checkpoint.save_progress(self.engine, self.spec.work, progress, self.ranks)
+
+    def _save_model(self) -> None:
+        with ds.whole_weights(self.engine, self.model):
+            if self.ranks.is_first:
+                self.model.save_pretrained(self.spec.output)
+                log.info("wrote %s", self.spec.output)
+        ds.barrier(self.ranks)
+
+
+def _add_recall(sums: StepSums, rows: list[Row], output: ClaraOutput) -> None:
+    """Recall of the candidates chosen in stage 3, over rows that say which are gold."""
+    if output.topk_index is None:
+        return
+    for row, chosen in zip(rows, output.topk_index.tolist(), strict=True):
+        if row["pos_index"]:
+            sums.add("asked", 1)
+            sums.add("recall_at_1", recall(chosen[:1], row["pos_index"]))
+            sums.add("recall_at_k", recall(chosen, row["pos_index"]))

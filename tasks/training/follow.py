@@ -1,0 +1,88 @@
+"""Follow a training run by the files that its first rank writes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any
+
+from clara_model.training.spec import MEMORY_PROGRESS, TrainSpec
+from tasks.progress import progress
+
+Line = dict[str, Any]
+
+
+class MetricsFollower:
+    """Shows progress and hands new metric lines on, each once.
+
+    Args:
+        spec: The training run.
+        on_metrics: Called with new lines, in order.
+    """
+
+    def __init__(self, spec: TrainSpec, on_metrics: Callable[[list[Line]], None] | None) -> None:
+        self._spec = spec
+        self._on_metrics = on_metrics
+        self._bar = ExitStack()
+        self._advance: Callable[..., None] | None = None
+        self._phase = ""
+        self._done = 0
+        # Lines of an earlier try stay in the file until the first rank has cut it.
+        self._file = _inode(spec)
+        self._offset = 0
+
+    def __enter__(self) -> MetricsFollower:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.close()
+
+    def poll(self) -> None:
+        """Read what is new."""
+        lines = self._read_lines()
+        if not lines:
+            self._show_memory()
+            return
+        last = lines[-1]
+        note = f"loss {last['loss']:.3f}" if last["loss"] is not None else "loss not finite"
+        note += f", {last['examples_per_s']:.0f} examples/s"
+        self._show(f"training {self._spec.stage}", last["step"], last["steps"], note)
+        if self._on_metrics is not None:
+            self._on_metrics(lines)
+
+    def _read_lines(self) -> list[Line]:
+        if _inode(self._spec) in (self._file, None):
+            return []
+        with self._spec.metrics_path.open("rb") as stream:
+            stream.seek(self._offset)
+            new = stream.read()
+        whole = new[: new.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        return [json.loads(line) for line in whole.splitlines()]
+
+    def _show_memory(self) -> None:
+        path = self._spec.logs / MEMORY_PROGRESS
+        if self._phase.startswith("training") or not path.is_file():
+            return
+        state = json.loads(path.read_text(encoding="utf-8"))
+        self._show("compressing documents", state["done"], state["total"], "")
+
+    def _show(self, phase: str, done: int, total: int, note: str) -> None:
+        if phase != self._phase:
+            self._bar.close()
+            self._advance = self._bar.enter_context(progress(phase, total))
+            self._phase, self._done = phase, 0
+        if self._advance is not None:
+            self._advance(done - self._done, note)
+        self._done = done
+
+
+def _inode(spec: TrainSpec) -> int | None:
+    return spec.metrics_path.stat().st_ino if spec.metrics_path.exists() else None

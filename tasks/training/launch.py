@@ -1,0 +1,218 @@
+"""Start a stage's training processes, follow them, and tell what came of it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from clara_model.config import Stage
+from clara_model.errors import ConfigError, LaunchError
+from clara_model.training.metrics import read_metrics
+from clara_model.training.spec import ModelPart, StagePart, TrainSpec
+from configs.schema import PipelineConfig
+from tasks.manifests import hash_path
+from tasks.storage import StepResult, hash_json, write_text
+from tasks.training.follow import MetricsFollower
+from tasks.workspace import Workspace
+
+log = logging.getLogger(__name__)
+
+OnMetrics = Callable[[list[dict[str, Any]]], None]
+
+_POLL_S = 0.25
+_GRACE_S = 10.0
+_LOG_LINES = 15
+_EDGE = 0.05  # the first and last share of the steps that "first" and "last" loss average over
+
+
+def train_stage(
+    config: PipelineConfig,
+    workspace: Workspace,
+    stage: Stage,
+    on_metrics: OnMetrics | None = None,
+) -> StepResult:
+    """Train one stage to its end, continuing where an earlier try was cut off.
+
+    Args:
+        config: The pipeline's.
+        workspace: Where rows and checkpoints are.
+        stage: "stage1", "stage2" or "stage3".
+        on_metrics: Called with new metric lines, each with its "step" (from 1). A continued run
+            hands over the lines from before the cut as well.
+
+    Raises:
+        LaunchError: If a process fails; holds the command, its exit code and its last lines.
+    """
+    started = time.monotonic()
+    spec = build_spec(config, workspace, stage)
+    spec.logs.mkdir(parents=True, exist_ok=True)
+    spec.work.mkdir(parents=True, exist_ok=True)
+    path = spec.work / "spec.json"
+    write_text(path, spec.model_dump_json(indent=2) + "\n")
+    _run(spec, _command(spec, path), on_metrics)
+    lines = read_metrics(spec.metrics_path)
+    write_text(spec.output / spec.metrics_path.name, spec.metrics_path.read_text(encoding="utf-8"))
+    shutil.rmtree(spec.work)
+    return StepResult(counts=_counts(spec, lines, time.monotonic() - started))
+
+
+def build_spec(config: PipelineConfig, workspace: Workspace, stage: Stage) -> TrainSpec:
+    """Everything that a training process needs to know.
+
+    Raises:
+        ConfigError: If the stage is unknown.
+    """
+    rows = {
+        "stage1": workspace.pretrain_data,
+        "stage2": workspace.instruction_data,
+        "stage3": workspace.end_to_end_data,
+    }
+    if stage not in rows:
+        raise ConfigError(f"stage is {stage!r}; choose one of {', '.join(rows)}")
+    training = config.training
+    init = {
+        "stage1": None,
+        "stage2": workspace.models / "stage1",
+        "stage3": workspace.models / training.stage3.init_from,
+    }[stage]
+    root = workspace.root.resolve()
+    base = (workspace.models / "base").resolve()
+    world = workspace.world / rows[stage].name if training.world.share > 0 else None
+    inputs = [path for path in (rows[stage], world, base, init) if path is not None]
+    return TrainSpec(
+        stage=stage,
+        documents=rows[stage].resolve(),
+        world=world.resolve() if world else None,
+        world_share=training.world.share,
+        base=base,
+        init=init.resolve() if init else None,
+        output=(workspace.models / stage).resolve(),
+        work=(workspace.progress / stage).resolve(),
+        logs=root / "logs" / stage,
+        memory=(workspace.memory / "store").resolve() if stage == "stage3" else None,
+        inputs_hash=hash_json([hash_path(path, workspace) for path in inputs]),
+        model=ModelPart(**_known(ModelPart, config.model.model_dump())),
+        training=StagePart(**_known(StagePart, getattr(training, stage).model_dump())),
+        num_processes=training.num_processes,
+        zero_stage=training.zero_stage,
+        precision=training.precision,
+        threads=training.threads,
+    )
+
+
+def _known(part: type[ModelPart] | type[StagePart], values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name in part.model_fields}
+
+
+def _command(spec: TrainSpec, path: Path) -> list[str]:
+    worker = ["-m", "clara_model.training.worker", str(path)]
+    if spec.num_processes == 1:
+        return [sys.executable, *worker]
+    launcher = ["-m", "torch.distributed.run", "--standalone"]
+    return [sys.executable, *launcher, "--nproc_per_node", str(spec.num_processes), *worker]
+
+
+def _environment(spec: TrainSpec) -> dict[str, str]:
+    project = str(Path(__file__).resolve().parents[2])
+    paths = [project, os.environ.get("PYTHONPATH", "")]
+    environment = {
+        **os.environ,
+        "CLARA_LIFELINE": "1",
+        "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+        "PYTHONUNBUFFERED": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+    }
+    if spec.threads:
+        environment["OMP_NUM_THREADS"] = str(spec.threads)
+    if spec.num_processes == 1:
+        environment |= {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1",
+                        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}  # fmt: skip
+    elif not spec.threads:
+        share = max((os.cpu_count() or 1) // spec.num_processes, 1)
+        environment["OMP_NUM_THREADS"] = str(share)
+    return environment
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _run(spec: TrainSpec, command: list[str], on_metrics: OnMetrics | None) -> None:
+    """Run the processes to their end, showing progress and handing metrics on."""
+    with (
+        spec.log_path.open("ab") as output,
+        _child(command, spec, output) as child,
+        MetricsFollower(spec, on_metrics) as follower,
+    ):
+        while child.poll() is None:
+            follower.poll()
+            time.sleep(_POLL_S)
+        follower.poll()
+    if child.returncode != 0:
+        raise LaunchError(
+            f"{spec.stage}: `{' '.join(command)}` ended with exit code {child.returncode}; "
+            "started again, it continues after its last checkpoint. "
+            f"Last lines of {spec.log_path}:\n{_last_lines(spec.log_path)}"
+        )
+
+
+@contextmanager
+def _child(
+    command: list[str], spec: TrainSpec, output: IO[bytes]
+) -> Iterator[subprocess.Popen[bytes]]:
+    """The processes, in a group of their own that does not outlive this block or this process."""
+    # Nothing is ever written to the pipe. It closes with this process, and so ends the ranks.
+    child = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT,
+        env=_environment(spec), start_new_session=True,
+    )  # fmt: skip
+    try:
+        yield child
+    finally:
+        _end_group(child)
+        if child.stdin is not None:
+            child.stdin.close()
+
+
+def _end_group(child: subprocess.Popen[bytes]) -> None:
+    if child.poll() is not None:
+        return
+    os.killpg(child.pid, signal.SIGTERM)
+    try:
+        child.wait(_GRACE_S)
+    except subprocess.TimeoutExpired:
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+
+
+def _last_lines(path: Path) -> str:
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    return "\n".join(lines[-_LOG_LINES:])
+
+
+def _counts(spec: TrainSpec, lines: list[dict[str, Any]], seconds: float) -> dict[str, float]:
+    counts = {
+        "steps": len(lines),
+        "examples": len(lines) * spec.training.batch_size,
+        "skipped_steps": lines[-1]["skipped"],
+        "seconds": round(seconds, 2),
+    }
+    for name in ("loss", "recall_at_1", "recall_at_k"):
+        values = [line[name] for line in lines if line.get(name) is not None]
+        if values:
+            edge = max(round(len(values) * _EDGE), 1)
+            counts[f"{name}_first"] = sum(values[:edge]) / edge
+            counts[f"{name}_last"] = sum(values[-edge:]) / edge
+    return counts
