@@ -1,0 +1,90 @@
+"""Rows of the generated world, written beside the user's in the same formats."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+from clara_model import world
+from clara_model.errors import ConfigError
+from clara_model.retrieval import Bm25Index
+from configs.schema import PipelineConfig
+from tasks.storage import Record, write_jsonl
+from tasks.workspace import Workspace
+
+_WORD = re.compile(r"\w+")
+_SENTENCE_END = re.compile(r"[.?!。？！]\s*")
+
+
+def write_world(config: PipelineConfig, workspace: Workspace) -> int:
+    """Write the world's training rows (split `train`) and benchmark rows (split `test`).
+
+    Returns:
+        Number of rows written, the two settings of the benchmark counted once.
+
+    Raises:
+        ConfigError: If a row would need more candidates than one crowd of the world holds.
+    """
+    settings, folder = config.training.world, workspace.world
+    candidates, count, seed = (
+        config.negatives.num_candidates,
+        settings.rows_per_stage,
+        settings.seed,
+    )
+    if candidates > 2 * world.GRID * world.GRID:
+        raise ConfigError(
+            f"negatives.num_candidates {candidates} exceeds the {2 * world.GRID * world.GRID} that "
+            "the generated world can offer; lower it, or set training.world.share to 0"
+        )
+    share = config.training.stage1.paraphrase_share
+    written = write_jsonl(
+        folder / "pretrain_data.jsonl",
+        world.stage1_rows(count, seed, "train", paraphrase_share=share),
+    )
+    written += write_jsonl(
+        folder / "instruction_data.jsonl",
+        world.stage2_rows(count, seed, "train", config.model.generation_top_k),
+    )
+    written += write_jsonl(
+        folder / "end_to_end_data.jsonl", world.stage3_rows(count, seed, "train", candidates)
+    )
+    oracle = list(world.benchmark_rows(settings.benchmark_rows, seed, "test", candidates))
+    write_jsonl(folder / "benchmark" / "normal.jsonl", normal_rows(oracle, candidates))
+    return written + write_jsonl(folder / "benchmark" / "oracle.jsonl", oracle)
+
+
+def normal_rows(oracle: Sequence[Record], top_n: int) -> Iterator[Record]:
+    """The same questions over what BM25 finds among the candidates of all of them, best first.
+
+    Rows are drawn from separate crowds, and two crowds may each have, say, an Ada Bell with other
+    facts. A question about one must not meet the other: such namesakes are left out.
+    """
+    texts = list(dict.fromkeys(text for row in oracle for text in row["docs"]))
+    places = {text: place for place, text in enumerate(texts)}
+    index = Bm25Index(texts)
+    named = [set(pairwise(_WORD.findall(text))) for text in texts]
+    for row in oracle:
+        golds = {places[row["docs"][i]] for i in row["pos_index"]}
+        own = {places[text] for text in row["docs"]}
+        subjects = set().union(*(_subjects(row["question"], texts[gold]) for gold in golds))
+        found = []
+        for hit in index.search(row["question"], len(texts)):
+            if hit.position in own or not named[hit.position] & subjects:
+                found.append(hit.position)
+            if len(found) == top_n:
+                break
+        yield {
+            **row,
+            "docs": [texts[place] for place in found],
+            "pos_index": [i for i, place in enumerate(found) if place in golds],
+        }
+
+
+def _subjects(question: str, document: str) -> set[tuple[str, str]]:
+    """Pairs of neighbouring words in the question and in every sentence of the document: a name."""
+    sentences = [s for s in _SENTENCE_END.split(document) if s.strip()]
+    pairs = set(pairwise(_WORD.findall(question)))
+    for sentence in sentences:
+        pairs &= set(pairwise(_WORD.findall(sentence)))
+    return pairs
