@@ -1,0 +1,131 @@
+"""The extraction step: every file of the input to one row of raw_knowledge.jsonl."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+from clara_model.errors import ConfigError, DataError
+from configs.schema import PipelineConfig
+from tasks.extraction.images import remove_orphans
+from tasks.extraction.read import Job
+from tasks.extraction.workers import read_files
+from tasks.progress import progress
+from tasks.storage import Journal, Record, Reject, StepResult, hash_file, hash_json, write_jsonl
+from tasks.workspace import Workspace
+
+log = logging.getLogger(__name__)
+
+STEP = "extract"
+# Part of the journal's fingerprint: raise it when the same file would come out differently.
+VERSION = 1
+
+
+def extract_documents(config: PipelineConfig, workspace: Workspace) -> StepResult:
+    """Read every file of `extraction.input` to Markdown, its pictures to `extracted_assets`.
+
+    Files are read in worker processes; a finished file is in a journal, so that a run that was
+    cut off continues. Rows are written in the order of the files' names.
+
+    Returns:
+        Counts (files, documents, images, pages, characters, rejected files, and `set_aside`:
+        pages and pictures missing from documents that were kept) and the rejects.
+
+    Raises:
+        ConfigError: If the input does not exist.
+        DataError: If it holds no file, or none of its files can be read.
+    """
+    settings = config.extraction
+    root = settings.input if settings.input.is_dir() else settings.input.parent
+    jobs = list_files(settings.input)
+    fingerprint = hash_json([VERSION, settings.model_dump(mode="json", exclude={"input"})])
+    journal_path = workspace.progress / f"{STEP}.jsonl"
+    with Journal(journal_path, fingerprint) as journal:
+        done = {j.file_path: r for j in jobs if (r := _finished(journal, j, workspace)) is not None}
+        missing = [job for job in jobs if job.file_path not in done]
+        if done:
+            log.info("extraction continues: %d of %d files are done", len(done), len(jobs))
+        with progress("extract", len(missing)) as advance:
+            readers = read_files(
+                missing, root, workspace.extracted_assets, settings, config.execution.workers
+            )
+            for job, record in readers:
+                journal.add(_key(job), record)
+                done[job.file_path] = record
+                advance(note=job.file_path)
+        records = {job.file_path: done[job.file_path] for job in jobs}
+        result = _summarise(records)
+        rows = [record["row"] for record in records.values() if record["row"] is not None]
+        if not rows:
+            raise DataError(
+                f"none of the {len(jobs)} files of {settings.input} could be read; "
+                f"the first: {result.rejects[0].item}: {result.rejects[0].reason}"
+            )
+        remove_orphans(
+            workspace.extracted_assets, (name for row in rows for name in row["extracted_images"])
+        )
+        write_jsonl(workspace.raw_knowledge, rows)
+    journal.discard()
+    return result
+
+
+def list_files(source: Path) -> list[Job]:
+    """All files below a folder (or one file), sorted by path, hidden ones left out.
+
+    Raises:
+        ConfigError: If the path does not exist.
+        DataError: If there is no file.
+    """
+    if source.is_file():
+        return [Job(source, source.name, hash_file(source))]
+    if not source.is_dir():
+        raise ConfigError(
+            f"extraction.input: {source} does not exist; name a file or a folder, "
+            "for example with --set extraction.input=PATH"
+        )
+    found = {
+        path.relative_to(source).as_posix(): path for path in source.rglob("*") if path.is_file()
+    }
+    names = sorted(n for n in found if not any(part.startswith(".") for part in n.split("/")))
+    if not names:
+        raise DataError(f"extraction.input: {source} holds no files")
+    return [Job(found[name], name, hash_file(found[name])) for name in names]
+
+
+def _key(job: Job) -> str:
+    return f"{job.file_path}:{job.sha256}"
+
+
+def _finished(journal: Journal, job: Job, workspace: Workspace) -> Record | None:
+    """A file's record from an earlier run, if all of its pictures still exist."""
+    record = journal.records.get(_key(job))
+    if record is None or record["row"] is None:
+        return record
+    names = record["row"]["extracted_images"]
+    if all((workspace.extracted_assets / name).is_file() for name in names):
+        return record
+    return None
+
+
+def _summarise(records: Mapping[str, Record]) -> StepResult:
+    rows = [r["row"] for r in records.values() if r["row"] is not None]
+    documents = [row for row in rows if row["source_type"] == "document"]
+    rejects = tuple(
+        Reject(STEP, file_path, reason)
+        for file_path, record in records.items()
+        for reason in record["reasons"]
+    )
+    num_rejected = len(records) - len(rows)
+    counts = {
+        "files": len(records),
+        "documents": len(documents),
+        "images_standalone": len(rows) - len(documents),
+        "images_embedded": sum(len(row["extracted_images"]) for row in documents),
+        "pages": sum(r["stats"].get("pages", 0) for r in records.values()),
+        "ocr_pages": sum(r["stats"].get("ocr_pages", 0) for r in records.values()),
+        "rejected": num_rejected,
+        "set_aside": len(rejects) - num_rejected,
+        "characters": sum(len(row["content"]) for row in rows),
+    }
+    return StepResult(counts=counts, rejects=rejects)

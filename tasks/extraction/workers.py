@@ -1,0 +1,157 @@
+"""Persistent worker processes with a time and a memory limit for each file.
+
+A thread cannot be stopped and a page can hang in native code, so every file is read in a process
+that the parent watches and kills. Processes are kept, because importing Docling takes seconds.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+
+from clara_model.errors import LaunchError
+from configs.schema import ExtractionSettings
+from tasks.extraction.read import Job, read_file
+from tasks.storage import Record
+
+log = logging.getLogger(__name__)
+
+_START_LIMIT_S = 300.0
+_POLL_S = 0.1
+
+
+@dataclass
+class _Worker:
+    """A process, its pipe, and the job it works on since `started`."""
+
+    process: multiprocessing.process.BaseProcess
+    pipe: Connection
+    started: float
+    ready: bool = False
+    job: Job | None = field(default=None)
+
+
+def read_files(
+    jobs: Sequence[Job], root: Path, assets: Path, settings: ExtractionSettings, num_workers: int
+) -> Iterator[tuple[Job, Record]]:
+    """Read files in worker processes; yields each with its record as soon as it is done.
+
+    A file that crashes its worker, or exceeds `timeout_s` or `memory_mb`, gets a record without a
+    row whose reason says so; a new worker goes on with the next one.
+
+    Raises:
+        LaunchError: If worker processes do not come up at all.
+    """
+    waiting = list(reversed(jobs))
+    workers: list[_Worker] = []
+    failed_starts = 0
+    try:
+        while waiting or any(w.job for w in workers):
+            busy = sum(w.job is not None for w in workers)
+            while len(workers) < min(num_workers, len(waiting) + busy):
+                workers.append(_start(root, assets, settings))
+            wait([w.pipe for w in workers], timeout=_POLL_S)
+            for worker in list(workers):
+                done = _step(worker, settings)
+                if done is not None and worker.job is not None:
+                    yield worker.job, done
+                    worker.job = None
+                if not worker.process.is_alive() and worker.job is None:
+                    workers.remove(worker)
+                    failed_starts += not worker.ready
+                    if failed_starts > 2:
+                        raise LaunchError("worker processes of extraction die at their start")
+                elif worker.ready and worker.job is None and waiting:
+                    _send(worker, waiting.pop())
+    finally:
+        for worker in workers:
+            _stop(worker)
+
+
+def _start(root: Path, assets: Path, settings: ExtractionSettings) -> _Worker:
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(theirs, root, assets, settings), daemon=True)
+    process.start()
+    theirs.close()
+    return _Worker(process, ours, time.monotonic())
+
+
+def _send(worker: _Worker, job: Job) -> None:
+    worker.job = job
+    worker.started = time.monotonic()
+    worker.pipe.send(job)
+
+
+def _step(worker: _Worker, settings: ExtractionSettings) -> Record | None:
+    """Take what a worker has sent, or end it where it broke a limit; a record if a job ended."""
+    try:
+        if worker.pipe.poll():
+            message = worker.pipe.recv()
+            if worker.ready:
+                return dict(message)
+            worker.ready = True
+            return None
+    except (EOFError, OSError):
+        worker.process.join(5)
+    seconds = time.monotonic() - worker.started
+    limit = settings.timeout_s if worker.ready else _START_LIMIT_S
+    reason = ""
+    if not worker.process.is_alive():
+        reason = f"its reader crashed (exit code {worker.process.exitcode})"
+    elif seconds > limit and (worker.job or not worker.ready):
+        reason = f"took longer than extraction.timeout_s {limit:g}"
+    elif worker.job and _memory_mb(worker.process.pid) > settings.memory_mb:
+        reason = f"took more memory than extraction.memory_mb {settings.memory_mb}"
+    if not reason:
+        return None
+    _stop(worker)
+    if worker.job is None:
+        return None
+    log.warning("%s: %s", worker.job.file_path, reason)
+    return {"row": None, "reasons": [reason], "stats": {}}
+
+
+def _memory_mb(pid: int | None) -> float:
+    """Resident memory of a process; zero if it has just ended."""
+    import psutil
+
+    try:
+        return float(psutil.Process(pid).memory_info().rss) / 1e6
+    except psutil.NoSuchProcess:
+        return 0.0
+
+
+def _stop(worker: _Worker) -> None:
+    worker.process.kill()
+    worker.process.join()
+    worker.pipe.close()
+
+
+def _serve(pipe: Connection, root: Path, assets: Path, settings: ExtractionSettings) -> None:
+    """Loop of a worker process: read one job after the other until the parent is gone."""
+    import importlib
+
+    # Before the first job's clock runs: these take seconds.
+    importlib.import_module("docling.document_converter")
+    importlib.import_module("tasks.extraction.pdf")
+    logging.getLogger("docling").setLevel(logging.ERROR)
+    pipe.send("ready")
+    while True:
+        try:
+            job = pipe.recv()
+        except EOFError:
+            return
+        try:
+            record = read_file(job, root, assets, settings)
+        except Exception as err:
+            # A fault of ours or of a library: the run goes on, the reason is reported.
+            log.exception("%s", job.file_path)
+            text = str(err).splitlines()[0] if str(err) else ""
+            record = {"row": None, "reasons": [f"{type(err).__name__}: {text}"], "stats": {}}
+        pipe.send(record)
