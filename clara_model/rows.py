@@ -6,6 +6,7 @@ Formats are those of the authors' release and its data-pipeline fork. Nothing he
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,6 +14,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from clara_model.errors import DataError
+from clara_model.row_dialects import normalise_row
+
+log = logging.getLogger(__name__)
 
 Text = Annotated[str, Field(min_length=1)]
 
@@ -84,15 +88,23 @@ ROW_TYPES: dict[str, type[Row]] = {
 def read_rows(path: Path, stage: str) -> Iterator[dict[str, Any]]:
     """Yield the validated rows of a JSONL file for one stage, as plain dictionaries.
 
+    Rows of other dialects (`clara_model.row_dialects`) are brought into ours; the log says once a
+    file what was mapped.
+
     Args:
-        path: A JSONL file in the format of `stage`.
+        path: A JSONL file in the format of `stage`, or in a known dialect of it.
         stage: "stage1", "stage2" or "stage3".
 
     Raises:
         DataError: If the file is missing or a row does not fit; names file, line and field.
     """
     row_type = ROW_TYPES[stage]
+    said: set[str] = set()
     for number, record in read_jsonl(path):
+        record, mapped = normalise_row(record, stage)
+        if news := [change for change in mapped if change not in said]:
+            said.update(news)
+            log.info("%s:%d: rows of another dialect, mapped %s", path, number, ", ".join(news))
         try:
             yield row_type.model_validate(record).model_dump()
         except ValidationError as err:
