@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from clara_model.evaluation.metrics.cjk import tokenize_answer
+from clara_model.retrieval import Bm25Index
 from clara_model.rows import read_rows
 from configs.schema import PipelineConfig
 from tasks.storage import hash_json
 from tasks.workspace import Workspace
-
-_CJK_RUN = re.compile(r"[\u3400-\u9fff]")
 
 
 @dataclass(frozen=True)
@@ -133,34 +130,18 @@ def bm25_orders(questions: Sequence[str], candidates: Sequence[Sequence[str]]) -
 
     Equal scores are ordered by a hash of the text, so that the place in a row decides nothing.
     """
-    from bm25s import BM25
-
     pool = list(dict.fromkeys(text for texts in candidates for text in texts))
-    if not pool:
-        return [[] for _ in questions]
     place = {text: i for i, text in enumerate(pool)}
-    index = BM25()
-    index.index([lexical_tokens(text) for text in pool], show_progress=False)
+    index = Bm25Index(pool)
     orders = []
     for question, texts in zip(questions, candidates, strict=True):
-        known = [token for token in lexical_tokens(question) if token in index.vocab_dict]
-        scores = index.get_scores(known) if known else [0.0] * len(pool)
-        ranked = sorted(
-            range(len(texts)), key=lambda i: (-float(scores[place[texts[i]]]), _digest(texts[i]))
+        scores = index.scores(question)
+        order = sorted(
+            range(len(texts)),
+            key=lambda i: (-float(scores[place[texts[i]]]), _digest(texts[i])),
         )
-        orders.append(ranked)
+        orders.append(order)
     return orders
-
-
-def lexical_tokens(text: str) -> list[str]:
-    """Words, and for Chinese each character and each pair of neighbours."""
-    tokens = tokenize_answer(text)
-    pairs = [a + b for a, b in pairwise(tokens) if _is_cjk(a) and _is_cjk(b)]
-    return [*tokens, *pairs]
-
-
-def _is_cjk(token: str) -> bool:
-    return len(token) == 1 and _CJK_RUN.match(token) is not None
 
 
 def _digest(text: str) -> str:

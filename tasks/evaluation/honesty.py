@@ -76,8 +76,8 @@ def _about_benchmarks(summary: Summary) -> Iterator[Note]:
         if n < FEW_QUESTIONS:
             yield Note(
                 name,
-                f"Only {n} questions ({benchmark['setting']}): one question is worth "
-                f"{100 / n:.0f} points, and the intervals are wide. Too few to rank systems by.",
+                f"Only {n} questions: each is worth {100 / n:.0f} points of a hundred, and the "
+                "intervals are wide. Too few to rank systems by.",
             )
         if benchmark["setting"] == "normal" and benchmark["gold_present"] < n:
             yield Note(
@@ -90,32 +90,45 @@ def _about_benchmarks(summary: Summary) -> Iterator[Note]:
 
 def _about_scores(summary: Summary) -> Iterator[Note]:
     for row in summary["scores"]:
-        em = row["metrics"]["em"]
-        if em["value"] in (0.0, 1.0):
-            sure = min(1.0, 3.0 / row["n"])
-            bound = f"as low as {1 - sure:.2f}" if em["value"] else f"as high as {sure:.2f}"
-            yield Note(
-                row["benchmark"],
-                f"{_system(row)} scored {em['value']:.0f} on all {row['n']} questions. A bootstrap "
-                f"cannot widen that interval; by the rule of three the true rate may be {bound}.",
-            )
         if row["setting"] == "decoy":
             yield Note(
                 row["benchmark"],
                 f"Given one wrong document of the right kind, {NAMES[row['system']]} still scores "
-                f"{em['value']:.2f} in exact match by guessing. Read every score beside that.",
+                f"{row['metrics']['em']['value']:.2f} in exact match by guessing. Read every score "
+                "beside that.",
             )
+    for (benchmark, value, n), systems in _without_spread(summary).items():
+        bound = min(1.0, 3.0 / n)
+        truth = f"as low as {1 - bound:.2f}" if value else f"as high as {bound:.2f}"
+        yield Note(
+            benchmark,
+            f"{'Right' if value else 'Wrong'} on all {n} questions: {', '.join(systems)}. A "
+            "bootstrap gives such a score no width; by the rule of three the true rate may be "
+            f"{truth}.",
+        )
+
+
+def _without_spread(summary: Summary) -> dict[tuple[str, float, int], list[str]]:
+    """Systems whose exact match is 0 or 1 on every question, by (benchmark, value, n)."""
+    found: dict[tuple[str, float, int], list[str]] = {}
+    for row in summary["scores"]:
+        value = row["metrics"]["em"]["value"]
+        if value in (0.0, 1.0):
+            found.setdefault((row["benchmark"], value, row["n"]), []).append(_system(row))
+    return found
 
 
 def _about_comparisons(summary: Summary) -> Iterator[Note]:
+    undecided: dict[str, list[str]] = {}
     for row in summary["comparisons"]:
-        if row["shown"]:
-            continue
+        if not row["shown"]:
+            pair = f"{_system(row['first'])} and {_system(row['second'])}"
+            undecided.setdefault(row["benchmark"], []).append(f"{pair} in {NAMES[row['metric']]}")
+    for benchmark, pairs in undecided.items():
         yield Note(
-            row["benchmark"],
-            f"No difference shown in {NAMES[row['metric']]} between {_system(row['first'])} and "
-            f"{_system(row['second'])} on the same {row['n']} questions: the interval of the "
-            f"difference, {row['low']:+.2f} to {row['high']:+.2f}, includes zero.",
+            benchmark,
+            "No difference shown, because the interval of the paired difference includes zero, "
+            f"between {'; between '.join(pairs)}.",
         )
 
 
@@ -130,8 +143,9 @@ def _about_retrieval(summary: Summary) -> Iterator[Note]:
             yield Note(
                 benchmark,
                 f"BM25 ranks better than stage 3 ({setting}: {lexical:.2f} against {value:.2f} in "
-                "Recall@1). These questions repeat words of their passages, which is all BM25 "
-                "needs; what stage 3 shows is that an answer's loss alone can teach retrieval.",
+                "Recall@1): the questions repeat words of their passages, which is all that BM25 "
+                "needs. Whether the answer's loss alone teaches retrieval is read from 'before "
+                "stage 3' to 'stage 3'.",
             )
     if recall and summary["model"]["query_init"] != "encoder":
         yield Note(

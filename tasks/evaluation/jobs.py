@@ -136,7 +136,7 @@ def _weights_hash(workspace: Workspace, name: str) -> str:
 
 def losses(workspace: Workspace, stage: str) -> list[tuple[int, float]]:
     """(step, loss) of a stage's training; of a step done twice (after a kill) the last counts."""
-    path = workspace.models / stage / "metrics.jsonl"
+    path = workspace.root / "logs" / stage / "metrics.jsonl"
     if not path.is_file():
         return []
     points: dict[int, float] = {}
@@ -145,6 +145,6 @@ def losses(workspace: Workspace, stage: str) -> list[tuple[int, float]]:
             record = json.loads(line)
         except json.JSONDecodeError:
             continue  # torn by a kill
-        if "loss" in record:
+        if record.get("loss") is not None:
             points[int(record["step"])] = float(record["loss"])
     return sorted(points.items())

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from configs.schema import PipelineConfig
 from tasks.evaluation.benchmarks import Sample
 from tasks.evaluation.jobs import BEFORE, Job
+from tasks.indexing.build import load_model
 from tasks.storage import Journal, Record, write_jsonl
 from tasks.workspace import Workspace
 
@@ -38,15 +39,9 @@ def predict(
         jobs: Jobs of this checkpoint whose predictions are missing.
         advance: Told the number of questions done.
     """
-    import torch
-
-    from clara_model import Clara
     from clara_model.memory import build_memory, compressor_hash
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = Clara.from_pretrained(
-        workspace.models / checkpoint, base_model=workspace.models / "base", device=device
-    )
+    model = load_model(workspace, checkpoint)
     compressor = compressor_hash(model)
     memories = build_memory(
         model,

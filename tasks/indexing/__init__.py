@@ -1,1 +1,1 @@
-"""The index over compressed passages."""
+"""Passages compressed once, for answering."""
