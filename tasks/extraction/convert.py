@@ -117,7 +117,7 @@ def _summarise(records: Mapping[str, Record]) -> StepResult:
         for reason in record["reasons"]
     )
     num_rejected = len(records) - len(rows)
-    counts = {
+    counts: dict[str, float] = {
         "files": len(records),
         "documents": len(documents),
         "images_standalone": len(rows) - len(documents),
