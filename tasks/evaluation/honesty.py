@@ -5,30 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from tasks.evaluation.names import NAMES
+
 Summary = dict[str, Any]
 
 FEW_QUESTIONS = 30
 _EMBEDDED = ("embedded", "rule")  # how rows name the endpoint that stands in for an LLM
-
-NAMES = {
-    "chance": "chance",
-    "bm25": "BM25",
-    "encoder": "before stage 3",
-    "closed_book": "no documents",
-    "full_text": "full text",
-    "stage1": "stage 1",
-    "stage2": "stage 2",
-    "stage3": "stage 3",
-    "documents": "your documents",
-    "world": "the generated world",
-    "em": "exact match",
-    "f1": "F1",
-    "containment": "containment",
-    "recall@1": "Recall@1",
-    "recall@3": "Recall@3",
-    "recall@5": "Recall@5",
-    "mrr": "MRR",
-}
 
 
 def write_notes(summary: Summary) -> list[dict[str, str]]:
