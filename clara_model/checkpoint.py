@@ -52,8 +52,7 @@ def build_from_base(
 
     config = replace(config, decoder_model_name=str(base_model), extra=dict(config.extra))
     decoder, tokenizer = _load_base(str(base_model), config, dtype)
-    num_added = len(set(memory_tokens(config))) + 3
-    known = len(tokenizer) - num_added
+    known = tokenizer.get_vocab()[memory_tokens(config)[0]]
     with seeded(config.init_seed):
         # Some bases pad their vocabulary with rows that were never trained; those would become the
         # new tokens' rows, so they are cut off first.
@@ -87,7 +86,9 @@ def load_checkpoint(
     from clara_model.modeling.clara import Clara
 
     config = read_config(folder)
-    base = str(base_model) if base_model is not None else _resolve_base(folder, config)
+    if base_model is not None:
+        config = replace(config, decoder_model_name=str(base_model))
+    base = _resolve_base(folder, config) if base_model is None else str(base_model)
     adapters, embeddings = read_weights(folder)
     decoder, tokenizer = _load_base(base, config, dtype)
     _load_embeddings(decoder, embeddings, len(tokenizer), folder)
@@ -259,10 +260,10 @@ def _read_file(path: Path) -> dict[str, Any]:
             # Never without `weights_only`: a pickle from elsewhere could run anything.
             return dict(torch.load(path, map_location="cpu", weights_only=True))
         return load_file(path)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as err:
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, OSError, EOFError) as err:
         raise CheckpointError(
-            f"{path} is cut off or holds something else than tensors; copy it again from where it "
-            "was written"
+            f"{path} cannot be read: it is cut off, or holds something else than tensors; copy it "
+            "again from where it was written"
         ) from err
 
 

@@ -135,7 +135,8 @@ class Clara(ClaraModule):
             )
         index = []
         for query, candidates in zip(queries, memory, strict=True):
-            scores = cosine_scores(query.unsqueeze(0), candidates.flatten(1).unsqueeze(0))
+            documents = candidates.to(query.device).flatten(1)
+            scores = cosine_scores(query.unsqueeze(0), documents.unsqueeze(0))
             index.append(straight_through_topk(scores, k, self.config.topk_temperature)[1][0])
         return torch.stack(index)
 

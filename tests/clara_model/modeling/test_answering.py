@@ -128,7 +128,7 @@ def test_bad_requests_say_what_to_do(tiny_clara, documents) -> None:
         model.compress_documents(["Kelso", ""])
     with pytest.raises(DataError, match="list of texts is empty"):
         model.compress_documents([])
-    with pytest.raises(DataError, match="expected .questions, documents, 4, hidden size"):
+    with pytest.raises(DataError, match=r"expected \(questions, documents, 4, hidden size"):
         model.generate_from_memory(QUESTIONS, memory[:2])
     with pytest.raises(CheckpointError, match="no query_reasoner_adapter"):
         model.generate_from_questions(QUESTIONS, [documents] * 2)

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from clara_model import Clara
 from clara_model.batches import collate
 from clara_model.errors import CheckpointError, ConfigError, DataError
 from clara_model.modeling.adapters import DECODER, ENCODER, QUERY_REASONER
@@ -92,8 +93,6 @@ def test_reset_adapter_changes_nothing_else_and_makes_it_silent(tiny_clara) -> N
 def test_fresh_models_of_one_seed_are_equal_and_leave_torchs_generator_alone(
     tiny_base, tiny_config
 ) -> None:
-    from clara_model import Clara
-
     state = torch.random.get_rng_state()
     first, second = (snapshot(Clara.from_base(tiny_base(), tiny_config())) for _ in range(2))
     other = snapshot(Clara.from_base(tiny_base(), tiny_config(init_seed=6)))
@@ -103,8 +102,6 @@ def test_fresh_models_of_one_seed_are_equal_and_leave_torchs_generator_alone(
 
 
 def test_memory_init_normal_has_its_own_spread(tiny_base, tiny_config) -> None:
-    from clara_model import Clara
-
     model = Clara.from_base(
         tiny_base(), tiny_config(memory_init="normal", doc_max_length=600, compr_rate=6)
     )
@@ -114,8 +111,6 @@ def test_memory_init_normal_has_its_own_spread(tiny_base, tiny_config) -> None:
 
 
 def test_padded_vocabulary_of_a_base_is_not_mistaken_for_new_tokens(tiny_base, tiny_config) -> None:
-    from clara_model import Clara
-
     model = Clara.from_base(tiny_base(vocab_size=400), tiny_config())
     assert model.embedding.first == 300
     assert len(model.decoder.get_input_embeddings().weight) == len(model.tokenizer) == 307
