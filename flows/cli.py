@@ -44,6 +44,14 @@ class Stage(StrEnum):
     all = "all"
 
 
+class Trained(StrEnum):
+    """Models that can be exported."""
+
+    stage1 = "stage1"
+    stage2 = "stage2"
+    stage3 = "stage3"
+
+
 class Layout(StrEnum):
     """Checkpoint layouts that `clara export` writes."""
 
@@ -169,13 +177,13 @@ def export(
     folder: Annotated[Path, typer.Argument(help="Folder to write; must not exist.")],
     config: Config = _DEFAULT,
     overrides: Set = None,
-    model: Annotated[str, typer.Option(help="stage1, stage2 or stage3.")] = "stage3",
+    model: Annotated[Trained, typer.Option(help="Which stage's model.")] = Trained.stage3,
     layout: Annotated[Layout, typer.Option(help="Checkpoint layout.")] = Layout.safetensors,
 ) -> None:
     """Write a trained model to a folder, in our layout or the authors'."""
-    from flows.tools import export_model
+    from flows.tools import export_stage
 
-    export_model(folder, config, tuple(overrides or ()), stage=model, layout=layout.value)
+    export_stage(folder, config, tuple(overrides or ()), stage=model.value, layout=layout.value)
 
 
 @app.command(rich_help_panel="Rows")

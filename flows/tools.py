@@ -1,0 +1,119 @@
+"""Commands that are not flows: ask, report, export, validate, clean-refs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Literal
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from clara_model.errors import ConfigError
+from configs.load import load_config
+from tasks.workspace import Workspace
+
+_SHOWN = 50  # most issues printed for one file
+
+
+def ask_question(question: str, config: Path, overrides: Sequence[str], *, as_json: bool) -> None:
+    """Print the answer to a question and the passages that it rests on."""
+    settings = load_config(config, overrides)
+    from clara_model.answering import answer
+    from tasks.indexing.build import open_answering
+
+    model, index = open_answering(Workspace(settings.workspace))
+    serving = settings.serving
+    found = answer(
+        question, model, index, top_n=serving.top_n, max_new_tokens=serving.max_new_tokens
+    )
+    citations = [asdict(citation) for citation in found.citations]
+    if as_json:
+        reply = {"question": question, "answer": found.text, "citations": citations}
+        sys.stdout.write(json.dumps(reply, ensure_ascii=False) + "\n")
+        return
+    console = Console()
+    console.print(f"[bold]{escape(found.text or '(no answer)')}[/]")
+    for number, citation in enumerate(found.citations, start=1):
+        page = f", page {citation.page}" if citation.page else ""
+        place = escape(f"{citation.source}{page}")
+        console.print(f"\n\\[{number}] {place}  (score {citation.score:.2f})", highlight=False)
+        console.print(f"    {escape(citation.text)}", style="dim", highlight=False)
+
+
+def rebuild_report(config: Path, overrides: Sequence[str]) -> None:
+    """Write report.html again from what the workspace holds."""
+    settings = load_config(config, overrides)
+    from tasks.evaluation.report import write_report
+
+    path = write_report(settings, Workspace(settings.workspace))
+    Console().print(path.resolve().as_uri(), highlight=False)
+
+
+def export_stage(
+    folder: Path,
+    config: Path,
+    overrides: Sequence[str],
+    *,
+    stage: str,
+    layout: Literal["safetensors", "ml-clara"],
+) -> None:
+    """Write a trained stage to a folder that can be moved."""
+    settings = load_config(config, overrides)
+    from tasks.export import export_model
+
+    path = export_model(Workspace(settings.workspace), stage, folder, layout)
+    console = Console()
+    console.print(f"wrote {path}; load it with", highlight=False)
+    console.print(f'  Clara.from_pretrained("{path}")', highlight=False)
+
+
+def validate_rows(
+    file: Path, *, stage: str | None, top_k: int | None, train: Path | None, as_json: bool
+) -> int:
+    """Print what is wrong with a file of rows; returns 1 if something fails it, else 0."""
+    from tasks.rows.validate import validate_file
+
+    report = validate_file(file, stage=stage, top_k=top_k, train=train)
+    if as_json:
+        value = {
+            "file": str(file),
+            "valid": report.is_valid,
+            "rows": report.rows,
+            "mapped": report.mapped,
+            "issues": [asdict(issue) for issue in report.issues],
+        }
+        sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+        return int(not report.is_valid)
+    console = Console()
+    console.print(f"{file}: {report.rows or 'no'} rows", highlight=False)
+    for note, count in report.mapped.items():
+        console.print(f"  read {note} ({count} rows)", highlight=False)
+    if report.issues:
+        table = Table("line", "severity", "check", "what", title=str(file), title_justify="left")
+        for issue in report.issues[:_SHOWN]:
+            table.add_row(str(issue.line), issue.severity, issue.check, escape(issue.message))
+        console.print(table)
+        if len(report.issues) > _SHOWN:
+            console.print(f"and {len(report.issues) - _SHOWN} more; --json prints all")
+    console.print("valid" if report.is_valid else f"{len(report.errors)} errors")
+    return int(not report.is_valid)
+
+
+def clean_row_refs(file: Path, out: Path | None) -> None:
+    """Write a copy of a file of rows without image marks, and say what was set aside."""
+    if not file.is_file():
+        raise ConfigError(f"{file}: no such file")
+    from tasks.rows.clean_refs import clean_refs
+
+    target = out or file.with_suffix(".clean.jsonl")
+    result = clean_refs(file, target)
+    console = Console()
+    counts = ", ".join(f"{name} {value:.0f}" for name, value in result.counts.items())
+    console.print(f"wrote {target}: {counts}", highlight=False)
+    for reject in result.rejects[:_SHOWN]:
+        console.print(f"  set aside {reject.item}: {reject.reason}", highlight=False)
