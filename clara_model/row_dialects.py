@@ -15,7 +15,7 @@ _QUESTION = ("query", "instruction", "prompt")
 _QUESTIONS = ("questions", *_QUESTION)
 _GOLD = ("golden_answers", "gold_answers", "answers", "target", "output", "response")
 _ANSWER = ("output", "response", "target")
-_DOCS = ("documents", "passages", "contexts", "context", "ctxs", "content", "contents",
+_DOCS = ("documents", "passages", "paragraphs", "contexts", "context", "ctxs", "content", "contents",
          "document", "doc", "passage", "text")  # fmt: skip
 _POSITIONS = ("positive_index", "positive_indices", "pos_idx", "gold_index")
 _TEXT_KEYS = ("text", "content", "contents", "passage", "paragraph_text", "body")
@@ -35,7 +35,11 @@ def normalise_row(record: Record, stage: str) -> tuple[Record, list[str]]:
     Returns:
         The row, and what was mapped, as "old -> new" (empty for a row in our own format).
     """
-    row, mapped = dict(record), []
+    row = dict(record)
+    mapped: list[str] = []
+    if isinstance(row.get("id"), int):
+        row["id"] = str(row["id"])
+        mapped.append("id number -> text")
     if stage == "stage1":
         _normalise_pretrain(row, mapped)
     else:
