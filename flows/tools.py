@@ -90,7 +90,8 @@ def validate_rows(
         sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
         return int(not report.is_valid)
     console = Console()
-    console.print(f"{file}: {report.rows or 'no'} rows", highlight=False)
+    rows = ", ".join(f"{count} {stage} rows" for stage, count in report.rows.items())
+    console.print(f"{file}: {rows or 'no rows'}", highlight=False)
     for note, count in report.mapped.items():
         console.print(f"  read {note} ({count} rows)", highlight=False)
     if report.issues:
