@@ -68,6 +68,18 @@ def test_logits_and_texts_are_those_of_the_decoder_itself(
     assert model.generate_from_memory(["Where is Heron Mills?"], memory, 8) == [text]
 
 
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_memory_tokens_are_looked_up_as_the_decoder_would(tiny_clara, architecture: str) -> None:
+    model = tiny_clara(architecture)
+    model.embedding.weight.data.normal_()
+    ids = torch.arange(len(model.tokenizer)).unsqueeze(0)
+    ours = model.embedding(ids)
+    table = model.decoder.get_input_embeddings()
+    assert not torch.equal(ours, table(ids))
+    model.embedding.write_back()
+    torch.testing.assert_close(ours, table(ids))
+
+
 @pytest.mark.parametrize("rate", [1, 2, 5, 24])
 @pytest.mark.parametrize("different", [True, False], ids=["different", "shared"])
 def test_any_rate_with_either_kind_of_memory_token(
