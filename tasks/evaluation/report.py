@@ -143,6 +143,7 @@ def _headline(benchmark: str, row: Record, metric: str, words: str) -> Record:
 def _benchmark(name: str, summary: dict[str, Any], workspace: Workspace) -> Record:
     """One benchmark's part of the page."""
     pools = [row for row in summary["benchmarks"] if row["name"] == name]
+    pools.sort(key=lambda row: row["setting"] != "oracle")
     scores = [row for row in summary["scores"] if row["benchmark"] == name]
     settings = dict.fromkeys(row["setting"] for row in scores)
     k = summary["model"]["generation_top_k"]
