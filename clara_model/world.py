@@ -211,7 +211,7 @@ def _blocks(kind: str, split: Split) -> list[tuple[list[str], list[str]]]:
 
 def _split_of_block(i: int, j: int) -> Split:
     # A diagonal pattern: training meets every word of every name, but no pair of another split.
-    return ("train", "train", "train", "dev", "test")[(i + 2 * j) % 5]  # type: ignore[return-value]
+    return ("train", "train", "train", "dev", "test")[(i + 2 * j) % 5]
 
 
 def _rng(seed: int, split: Split, purpose: str, index: int) -> random.Random:

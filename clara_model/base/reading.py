@@ -67,11 +67,15 @@ class Reader:
     def batch(self, step: int) -> list[Text]:
         """The texts of one step."""
         rng = random.Random(f"reading/{self.settings.seed}/{step}")
-        return [self._draw(rng, step) for _ in range(self.settings.batch_size)]
+        # Plain text waits until reading is learnt: mixed in before, it delays that by far.
+        share = self.world_share if step >= self.settings.short_steps else 1.0
+        draws = [rng.random() < share for _ in range(self.settings.batch_size)]
+        texts = [self._world(rng, step) for is_world in draws if is_world]
+        # As long as its neighbours: padding would cost more than the words it makes room for.
+        width = max((len(text.ids) for text in texts), default=PLAIN_TOKENS)
+        return texts + [self._plain(rng, width) for is_world in draws if not is_world]
 
-    def _draw(self, rng: random.Random, step: int) -> Text:
-        if rng.random() >= self.world_share:
-            return self._plain(rng)
+    def _world(self, rng: random.Random, step: int) -> Text:
         if step < self.settings.copy_steps and rng.random() < 0.5:
             return self._copy(rng)
         entity = world.draw_entity(rng, "train")
@@ -87,13 +91,13 @@ class Reader:
             return self._single(entity, rng, with_system=not short)
         return self._paraphrase(entity, rng, with_system=not short)
 
-    def _plain(self, rng: random.Random) -> Text:
+    def _plain(self, rng: random.Random, width: int) -> Text:
         """A piece of a user's text, chosen by length so that every token has the same chance."""
         ids = rng.choices(self.user_ids, weights=[len(i) for i in self.user_ids])[0]
-        start = rng.randrange(max(1, len(ids) - PLAIN_TOKENS + 1))
+        start = rng.randrange(max(1, len(ids) - width + 2))
         text = Text()
         text.add(self.encode("<s>"), 0.0)
-        text.add(ids[start : start + PLAIN_TOKENS], PLAIN_WEIGHT)
+        text.add(ids[start : start + width - 1], PLAIN_WEIGHT)
         return text
 
     def _copy(self, rng: random.Random) -> Text:
