@@ -153,11 +153,13 @@ def compressor_hash(model: Clara) -> str:
 
     Stage 3 leaves all of it as it is, so the store of its starting point stays valid.
     """
+    from clara_model.modeling.embedding import input_weight
+
     config = model.config
     digest = hashlib.sha256()
     facts = [config.doc_max_length, config.compr_rate, config.different_mem_tokens, config.lora_r]
     digest.update(json.dumps([*facts, config.adapter_alpha]).encode())
-    table = model.decoder.get_input_embeddings().weight.detach()
+    table = input_weight(model.decoder).detach()
     # The first rows stand for the base: it may be large, and adapters fit one base only.
     parts = {"base": table[:64], "memory": model.embedding.weight.detach()}
     for name, value in sorted((parts | model.adapters.state("encoder_adapter")).items()):

@@ -6,6 +6,7 @@ import logging
 import math
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.distributed as dist
 
+from clara_model.errors import ConfigError
 from clara_model.training.spec import StagePart, TrainSpec
 
 if TYPE_CHECKING:
@@ -43,14 +45,21 @@ class Ranks:
         return self.rank == 0
 
 
-def start_ranks() -> Ranks:
-    """Join the process group that RANK, WORLD_SIZE and so on describe: NCCL on GPUs, else gloo."""
-    has_gpu = torch.cuda.is_available()
-    os.environ.setdefault("DS_ACCELERATOR", "cuda" if has_gpu else "cpu")
-    # DeepSpeed imports MLflow for its autotuner, if it can: two seconds that nobody here needs.
-    sys.modules.setdefault("mlflow", None)  # type: ignore[arg-type]
-    import deepspeed
+def start_ranks(precision: str = "fp32") -> Ranks:
+    """Join the process group that RANK, WORLD_SIZE and so on describe: NCCL on GPUs, else gloo.
 
+    Raises:
+        ConfigError: If this machine cannot train in that precision.
+    """
+    has_gpu = torch.cuda.is_available()
+    if precision == "fp16" and not has_gpu:
+        raise ConfigError(
+            "training.precision is fp16, which needs a GPU, and there is none; use bf16 or fp32"
+        )
+    os.environ.setdefault("DS_ACCELERATOR", "cuda" if has_gpu else "cpu")
+    with _without("mlflow"):
+        # DeepSpeed imports it for its autotuner, if it can: two seconds that nobody here needs.
+        import deepspeed
     # On CPUs it would compile a shared-memory operation first (22 s, and it needs ninja); gloo
     # does the same. An empty table also spares the probing of all operations.
     deepspeed.ops.__compatible_ops__ = {}
@@ -58,6 +67,8 @@ def start_ranks() -> Ranks:
     if has_gpu:
         torch.cuda.set_device(device)
     backend = "nccl" if has_gpu else "gloo"
+    # Two ranks would fill the log: DeepSpeed calls these names of torch's in every step.
+    warnings.filterwarnings("ignore", category=FutureWarning, module="torch.distributed")
     deepspeed.init_distributed(dist_backend=backend, timeout=_TIMEOUT, verbose=False)
     return Ranks(dist.get_rank(), dist.get_world_size(), device)
 
@@ -149,6 +160,19 @@ def grad_norm(engine: DeepSpeedEngine) -> float | None:
     """Norm of the last update's gradients before clipping, if it is finite."""
     norm = engine.get_global_grad_norm()
     return float(norm) if norm is not None and math.isfinite(norm) else None
+
+
+@contextmanager
+def _without(package: str) -> Iterator[None]:
+    """Let imports of a package fail, unless it is there already."""
+    if package in sys.modules:
+        yield
+        return
+    sys.modules[package] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[package]
 
 
 def _engine_config(spec: TrainSpec, num_micro: int, size: int) -> dict[str, Any]:

@@ -108,6 +108,10 @@ class TrainSpec(_Part):
         """Everything that the processes write."""
         return self.logs / "train.log"
 
+    def error_path(self, rank: int) -> Path:
+        """What a rank died of."""
+        return self.work / f"error-{rank}.txt"
+
     def clara_config(self) -> ClaraConfig:
         """The configuration of a fresh model."""
         own: dict[str, Any] = self.model.model_dump()

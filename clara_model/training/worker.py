@@ -11,6 +11,7 @@ import os
 import sys
 import threading
 import time
+import traceback
 from pathlib import Path
 
 from clara_model.errors import ClaraError
@@ -34,11 +35,18 @@ def main(arguments: list[str]) -> int:
         format=f"%(asctime)s %(levelname)s [rank {rank}] %(name)s: %(message)s",
     )
     spec = TrainSpec.model_validate_json(Path(arguments[0]).read_text(encoding="utf-8"))
+    error_path = spec.error_path(rank)
+    error_path.unlink(missing_ok=True)
     try:
         _train(spec, started)
     except ClaraError as err:
-        log.error("%s: %s", type(err).__name__, err)
+        error_path.write_text(f"{err}\n", encoding="utf-8")
+        log.error("%s", err)
         return 1
+    except Exception:
+        # Whoever started this reads it there; the log ends with the launcher's own words.
+        error_path.write_text(traceback.format_exc(), encoding="utf-8")
+        raise
     return 0
 
 
@@ -50,7 +58,7 @@ def _train(spec: TrainSpec, started: float) -> None:
 
     if spec.threads:
         torch.set_num_threads(spec.threads)
-    trainer = Trainer(spec, start_ranks())
+    trainer = Trainer(spec, start_ranks(spec.precision))
     log.info("ready after %.1f s", time.monotonic() - started)
     trainer.train()
     torch.distributed.destroy_process_group()

@@ -163,8 +163,8 @@ def _run(spec: TrainSpec, command: list[str], on_metrics: OnMetrics | None) -> N
     if child.returncode != 0:
         raise LaunchError(
             f"{spec.stage}: `{' '.join(command)}` ended with exit code {child.returncode}; "
-            "started again, it continues after its last checkpoint. "
-            f"Last lines of {spec.log_path}:\n{_last_lines(spec.log_path)}"
+            "started again, it continues after its last checkpoint.\n"
+            f"{_cause(spec)}\n(the whole log: {spec.log_path})"
         )
 
 
@@ -197,7 +197,10 @@ def _end_group(child: subprocess.Popen[bytes]) -> None:
         child.wait()
 
 
-def _last_lines(path: Path) -> str:
+def _cause(spec: TrainSpec) -> str:
+    """The last lines of the rank that died first, or of the log where none could say why."""
+    paths = [path for path in map(spec.error_path, range(spec.num_processes)) if path.is_file()]
+    path = min(paths, key=lambda path: path.stat().st_mtime_ns, default=spec.log_path)
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     return "\n".join(lines[-_LOG_LINES:])
 
