@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import median
 from typing import Literal
 
@@ -17,6 +18,7 @@ _CJK_END = re.compile(f"[{CJK}]$")
 _CJK_START = re.compile(f"^[{CJK}]")
 
 _SPACE_WITHIN = 1.0  # heights; a wider gap in a row separates cells or columns
+_STRETCHED = 2.2  # heights; spaces of a justified line, if they are all alike
 _TOUCHING = 0.08  # heights; a smaller gap is no space (superscripts, a change of font)
 _GUTTER = 0.8  # heights; the least width of the white strip between two columns
 _MIN_COLUMN_LINES = 4
@@ -36,6 +38,7 @@ class Box:
     right: float
     bottom: float
     bold: bool = False
+    mono: bool = False
     size: float = 0.0
     kind: Literal["text", "table", "picture"] = "text"
 
@@ -60,6 +63,13 @@ def join_text(first: str, second: str) -> str:
     if not first or not second or (_CJK_END.search(first) and _CJK_START.search(second)):
         return first + second
     return f"{first} {second}"
+
+
+def wrap_text(first: str, second: str) -> str:
+    """Two lines of one text: unlike within a line, one CJK character suffices for no space."""
+    if _CJK_END.search(first) or _CJK_START.search(second):
+        return first + second
+    return join_text(first, second)
 
 
 def split_rows(boxes: Iterable[Box]) -> list[list[Box]]:
@@ -95,11 +105,12 @@ def join_words(words: Iterable[Box], *, touching: bool = True) -> list[Box]:
             boxes that OCR finds may touch by chance).
     """
     segments: list[Box] = []
-    for row in split_rows(words):
+    for row in split_rows(_without_shadows(words)):
         current = row[0]
+        limit = _widest_space(row)
         for word in row[1:]:
             gap = word.left - current.right
-            if gap <= _SPACE_WITHIN * max(current.height, word.height):
+            if gap <= limit * max(current.height, word.height):
                 height = min(current.height, word.height)
                 current = _merge(current, word, glued=touching and gap < _TOUCHING * height)
             else:
@@ -107,6 +118,28 @@ def join_words(words: Iterable[Box], *, touching: bool = True) -> list[Box]:
                 current = word
         segments.append(current)
     return segments
+
+
+def _without_shadows(words: Iterable[Box]) -> list[Box]:
+    """Words without those drawn a second time, slightly moved, to look bold or raised."""
+    kept: list[Box] = []
+    seen: dict[str, list[Box]] = {}
+    for word in words:
+        near = 0.3 * word.height
+        same = seen.setdefault(word.text, [])
+        if any(abs(w.left - word.left) < near and abs(w.top - word.top) < near for w in same):
+            continue
+        same.append(word)
+        kept.append(word)
+    return kept
+
+
+def _widest_space(row: Sequence[Box]) -> float:
+    """The widest gap, in heights, that is still a space: justified lines stretch all of theirs."""
+    gaps = [(b.left - a.right) / max(a.height, b.height) for a, b in pairwise(row)]
+    if len(gaps) >= 2 and max(gaps) <= _STRETCHED and max(gaps) <= 1.6 * max(min(gaps), 0.0):
+        return _STRETCHED
+    return _SPACE_WITHIN
 
 
 def _merge(left: Box, right: Box, *, glued: bool) -> Box:
@@ -118,6 +151,7 @@ def _merge(left: Box, right: Box, *, glued: bool) -> Box:
         right=max(left.right, right.right),
         bottom=max(left.bottom, right.bottom),
         bold=left.bold and right.bold,
+        mono=left.mono and right.mono,
         size=(left.height * len(left.text) + right.height * len(right.text)) / max(count, 1),
     )
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tasks.extraction.blocks import Block, Style, build_blocks, join_lines, measure_style
-from tasks.extraction.boxes import join_words, order_regions
+from tasks.extraction.boxes import order_regions
 from tasks.extraction.furniture import Page, strip_furniture
 
 _OPEN_END = re.compile(r"[\w,，、\-–(\u00ad]$")
@@ -62,15 +63,26 @@ def render(blocks: Sequence[Block], numbers: Sequence[int], style: Style) -> Com
 
 
 def _heading_levels(blocks: Sequence[Block]) -> dict[float, int]:
-    """Level of each height of headings: the largest is 1; heights within 8 % are one level."""
+    """Level of each height of headings; heights within 8 % are one level, the largest is 1.
+
+    Heights on a title page occur once each: those above the first one that recurs share level 1.
+    """
+    counts = Counter(b.size for b in blocks if b.kind == "heading")
+    steps: list[list[float]] = []
+    for size in sorted(counts, reverse=True):
+        if steps and size >= 0.92 * steps[-1][0]:
+            steps[-1].append(size)
+        else:
+            steps.append([size])
     levels: dict[float, int] = {}
-    level = 0
-    reference = float("inf")
-    for size in sorted({b.size for b in blocks if b.kind == "heading"}, reverse=True):
-        if size < 0.92 * reference:
-            level += 1
-            reference = size
-        levels[size] = min(max(level, 1), _DEEPEST)
+    level = 1
+    recurred = False
+    for i, step in enumerate(steps):
+        recurs = sum(counts[size] for size in step) > 1
+        if i > 0 and (recurs or recurred):
+            level = min(level + 1, _DEEPEST)
+        recurred = recurred or recurs
+        levels.update(dict.fromkeys(step, level))
     return levels
 
 
@@ -91,6 +103,3 @@ def _fill_starts(
         end = starts.get(number, end)
         filled.append((number, end))
     return tuple(reversed(filled))
-
-
-__all__ = ["Composed", "Page", "compose", "join_words", "render"]

@@ -7,9 +7,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from tasks.extraction.boxes import Box
+from tasks.extraction.boxes import Box, split_rows
 
-_MARGIN = 0.12  # share of the page's height at its top and bottom
+_MARGIN = 0.14  # share of the page's height at its top and bottom
 _NUMBER = re.compile(
     r"^(page|seite|p\.|第)?\s*[-–—]?\s*(\d{1,4}|[ivxlc]{1,7})(-\d{1,4})?\s*[-–—]?\s*(页|頁)?"
     r"(\s*(/|of|von)\s*\d{1,4})?$",
@@ -30,8 +30,8 @@ class Page:
 def strip_furniture(pages: Sequence[Page]) -> list[Page]:
     """The pages without what repeats in their margins, and without their numbers.
 
-    A text (its digits aside) or picture repeats if it stands at the same height on at least two
-    fifths of three or more pages, so that different left and right pages both count.
+    A text (its digits aside) or picture repeats if it stands at the same height on three pages, or
+    on two of no more than four.
     """
     seen: dict[tuple[str, int], set[int]] = defaultdict(set)
     for page in pages:
@@ -39,27 +39,50 @@ def strip_furniture(pages: Sequence[Page]) -> list[Page]:
             if _in_margin(box, page):
                 for place in _places(box, page):
                     seen[(_key(box), place)].add(page.number)
-    needed = max(3, 0.4 * len(pages))
+    needed = 2 if len(pages) <= 4 else 3
     repeated = {key for key, numbers in seen.items() if len(numbers) >= needed}
     return [replace(page, boxes=tuple(_keep(page, repeated))) for page in pages]
 
 
 def _keep(page: Page, repeated: set[tuple[str, int]]) -> list[Box]:
-    kept = []
-    for box in page.boxes:
-        inside = _in_margin(box, page)
-        if inside and any((_key(box), place) in repeated for place in _places(box, page)):
-            continue
-        if inside and _is_page_number(box, page):
-            continue
-        kept.append(box)
-    return kept
+    numbered = _numbered_rows(page)
+    return [
+        box
+        for box in page.boxes
+        if box not in numbered
+        and not (
+            _in_margin(box, page)
+            and any((_key(box), place) in repeated for place in _places(box, page))
+        )
+    ]
 
 
-def _in_margin(box: Box, page: Page) -> bool:
+def _numbered_rows(page: Page) -> set[Box]:
+    """Texts of the outermost rows that hold a page number and stand apart from the rest."""
+    rows = split_rows(box for box in page.boxes if box.kind == "text")
+    if len(rows) < 2:
+        return set()
+    found: set[Box] = set()
+    for row, neighbour in ((rows[0], rows[1]), (rows[-1], rows[-2])):
+        height = max(box.height for box in row)
+        apart = abs(row[0].middle - neighbour[0].middle) - height
+        ends = (row[0].text.strip(), row[-1].text.strip())
+        # A number all alone may stand higher: below the text of a page that is not full.
+        margin = _MARGIN if len(row) > 1 else 1.5 * _MARGIN
+        if (
+            all(_in_margin(box, page, margin) for box in row)
+            and any(_NUMBER.match(end) for end in ends)
+            and apart > 0.6 * height
+            and sum(len(box.text) for box in row) < 120
+        ):
+            found.update(row)
+    return found
+
+
+def _in_margin(box: Box, page: Page, margin: float = _MARGIN) -> bool:
     if box.kind == "table":
         return False
-    limit = _MARGIN * page.height
+    limit = margin * page.height
     return box.middle < limit or box.middle > page.height - limit
 
 
@@ -71,14 +94,3 @@ def _places(box: Box, page: Page) -> tuple[int, int]:
     """The height on the page in steps of 2 %, and its neighbour, so that no step's edge divides."""
     place = box.middle / page.height * 50
     return int(place), int(place + 0.5) + 1000
-
-
-def _is_page_number(box: Box, page: Page) -> bool:
-    """A number outermost at the top or bottom of its page, with nothing else in its row."""
-    if box.kind != "text" or not _NUMBER.match(box.text.strip()):
-        return False
-    others = [b for b in page.boxes if b is not box]
-    outermost = all(b.middle > box.middle for b in others) or all(
-        b.middle < box.middle for b in others
-    )
-    return bool(others) and outermost

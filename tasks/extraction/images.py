@@ -92,6 +92,13 @@ class PictureStore:
             self.names.append(name)
         return mark(name)
 
+    def drop(self, text: str) -> None:
+        """Take back the picture of a mark; its file goes with the other orphans of the run."""
+        self.names = [name for name in self.names if mark(name) != text]
+        self.reasons.append(
+            f"{text[text.rindex('/') + 1 : -1]}: recurs in the document: decoration"
+        )
+
     def all_reasons(self) -> list[str]:
         """Why pictures were set aside; decorations in one sentence."""
         if not self.num_small:

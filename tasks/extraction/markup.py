@@ -119,7 +119,7 @@ def read_html(path: Path, pictures: LinkedPictures) -> Extracted:
     )
     for token, text in tokens.items():
         content = content.replace(token, text)
-    return Extracted(content=isolate_marks(content))
+    return Extracted(content=isolate_marks(tidy_tables(content)))
 
 
 @cache
@@ -134,6 +134,23 @@ def _html_converter() -> Any:
         allowed_formats=[InputFormat.HTML],
         format_options={InputFormat.HTML: HTMLFormatOption(backend_options=options)},
     )
+
+
+_DELIMITER = re.compile(r"^:?-+:?$")
+
+
+def tidy_tables(content: str) -> str:
+    """Markdown tables without padding: their cells' text is all that counts."""
+    return "\n".join(
+        _tidy_row(line) if line.startswith("|") else line for line in content.split("\n")
+    )
+
+
+def _tidy_row(line: str) -> str:
+    cells = [" ".join(cell.split()) for cell in line.strip().strip("|").split("|")]
+    if all(_DELIMITER.match(cell) for cell in cells):
+        cells = ["---"] * len(cells)
+    return "| " + " | ".join(cells) + " |"
 
 
 def isolate_marks(content: str) -> str:

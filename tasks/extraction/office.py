@@ -12,7 +12,7 @@ from typing import Any
 from clara_model.errors import DataError
 from tasks.extraction.document import Extracted
 from tasks.extraction.images import Picture, PictureStore
-from tasks.extraction.markup import isolate_marks
+from tasks.extraction.markup import isolate_marks, tidy_tables
 
 _LINK = re.compile(r"!\[[^\]]*\]\((extracted_assets/[^)]+)\)")
 
@@ -99,4 +99,4 @@ def _export(document: Any, page_no: int | None = None) -> str:
         page_no=page_no,
         included_content_layers={ContentLayer.BODY, ContentLayer.NOTES},
     )
-    return isolate_marks(_LINK.sub(r"[IMAGE_REF: \1]", text))
+    return isolate_marks(tidy_tables(_LINK.sub(r"[IMAGE_REF: \1]", text)))

@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import logging
 import re
+from collections import Counter
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from clara_model.errors import DataError
 from configs.schema import ExtractionSettings
-from tasks.extraction.boxes import Box, join_words
+from tasks.extraction.boxes import Box, join_row, join_words, split_rows
 from tasks.extraction.compose import compose
 from tasks.extraction.document import Extracted
 from tasks.extraction.furniture import Page
 from tasks.extraction.images import MAX_PIXELS, PictureStore
 from tasks.extraction.ocr import read_boxes
-from tasks.extraction.pdf_objects import Rect, find_grids, read_pictures, read_rules
+from tasks.extraction.pdf_objects import Rect, find_grids, join_pictures, read_pictures, read_rules
 from tasks.extraction.tables import grid_to_table
 
 log = logging.getLogger(__name__)
 
+_MONO = re.compile(r"mono|courier|consol|typewriter|lettergothic|menlo|CMTT|SFTT", re.IGNORECASE)
 _BOLD = re.compile(r"bold|black|heavy|BX\d|demi|[-,]B$|Bd", re.IGNORECASE)
 _BROKEN = re.compile(r"\ufffd|\(cid:\d+\)|GLYPH<|[\ue000-\uf8ff]")
 _FEW_LETTERS = 20  # a scanned page may still carry a stamp or a page number as text
+_RECURRING = 3  # a picture seen so often in one document is decoration
+_LONGEST_LABEL = 40  # characters
 _FULL_PAGE = 0.7  # share of the page's area that a scan covers
 
 
@@ -53,7 +58,7 @@ def read_pdf(path: Path, settings: ExtractionSettings, store: PictureStore) -> E
             page.close()
     finally:
         document.close()
-    composed = compose(pages)
+    composed = compose(_without_repeated(pages, store))
     return Extracted(
         content=composed.content,
         page_starts=list(composed.page_starts),
@@ -141,6 +146,7 @@ def _word(cell: Any, page_height: float) -> Box:
         right=right,
         bottom=bottom,
         bold=bool(_BOLD.search(cell.font_name or "")),
+        mono=bool(_MONO.search(cell.font_name or "")),
         size=size,
     )
 
@@ -159,20 +165,49 @@ def _read_page(
         segments = join_words(boxes, touching=False)
     else:
         segments = _lay_out(words, page)
-    found_text = sum(len(box.text) for box in segments) >= _FEW_LETTERS
-    for i, (place, picture) in enumerate(pictures, start=1):
-        if found_text and _covers(place, width, height):
-            continue  # the scan itself, or a background
+    if sum(len(box.text) for box in segments) >= _FEW_LETTERS:
+        # The scan itself, or a background behind the text.
+        pictures = [(p, pic) for p, pic in pictures if not _covers(p, width, height)]
+    for i, (place, picture) in enumerate(join_pictures(page, pictures), start=1):
         if text := store.add(picture, f"picture {i} on page {number}"):
-            segments.append(Box(text, *place, kind="picture"))
+            labels, segments = _take_labels(segments, place)
+            segments.append(Box(text + labels, *place, kind="picture"))
     return Page(number, width, height, tuple(segments)), by_ocr
+
+
+def _take_labels(segments: list[Box], place: Rect) -> tuple[str, list[Box]]:
+    """Short texts inside a picture as one paragraph below it, and the segments without them."""
+    inside = [
+        b
+        for b in segments
+        if b.kind == "text"
+        and place[0] <= b.left
+        and b.right <= place[2]
+        and place[1] <= b.middle <= place[3]
+    ]
+    if not inside or any(len(b.text) > _LONGEST_LABEL for b in inside):
+        return "", segments  # a background of running text
+    words = [join_row(row).text for row in split_rows(inside)]
+    return "\n\n" + "; ".join(words), [b for b in segments if b not in inside]
+
+
+def _without_repeated(pages: list[Page], store: PictureStore) -> list[Page]:
+    """Pages without pictures that recur on and on: badges of headings, logos, bullets."""
+    counts = Counter(b.text for page in pages for b in page.boxes if b.kind == "picture")
+    recurring = {text for text, count in counts.items() if count >= _RECURRING}
+    for text in recurring:
+        store.drop(text)
+    return [
+        replace(page, boxes=tuple(b for b in page.boxes if b.text not in recurring))
+        for page in pages
+    ]
 
 
 def _needs_ocr(words: list[Box], scan: bool) -> bool:
     text = "".join(word.text for word in words)
     if not text:
         return True
-    if len(_BROKEN.findall(text)) > 0.3 * len(text):
+    if len(_BROKEN.findall(text)) > 0.1 * len(text):
         return True  # fonts without a map to characters
     return scan and len(text) < _FEW_LETTERS
 

@@ -18,6 +18,8 @@ _THIN = 3.0  # points; a narrower shape is a rule
 _SHORT = 8.0  # points; shorter lines are parts of letters and drawings
 _MAX_SHAPES = 20_000  # a drawing with more is no table
 _MAX_RULES = 1_500
+_NEAR = 6.0  # points between pictures that belong together
+_DRAWN_SCALE = 150 / 72
 
 
 def read_objects(page: Any, kinds: Sequence[int]) -> Iterator[tuple[Any, Any]]:
@@ -106,8 +108,13 @@ def find_grids(rules: Sequence[Rect]) -> list[tuple[list[float], list[float]]]:
         groups.append([rule, *(r for g in touched for r in g)])
     grids = []
     for group in groups:
-        xs = _positions([r[0] for r in group if _is_vertical(r)])
-        ys = _positions([r[1] for r in group if not _is_vertical(r)])
+        upright = [r for r in group if _is_vertical(r)]
+        level = [r for r in group if not _is_vertical(r)]
+        if not upright or not level:
+            continue
+        # Tables are often open at their sides: the ends of the rules close them.
+        xs = _positions([r[0] for r in upright] + [x for r in level for x in (r[0], r[2])])
+        ys = _positions([r[1] for r in level] + [y for r in upright for y in (r[1], r[3])])
         if len(xs) >= 3 and len(ys) >= 3:
             grids.append((xs, ys))
     return grids
@@ -164,3 +171,52 @@ def _read_picture(item: Any, max_pixels: int) -> Picture:
     buffer = BytesIO()
     image.save(buffer, "PNG")
     return Picture(data=buffer.getvalue(), width=width, height=height)
+
+
+def join_pictures(
+    page: Any, pictures: Sequence[tuple[Rect, Picture]]
+) -> list[tuple[Rect, Picture]]:
+    """Pictures of a page, those side by side as one: strips of a scan, parts of a figure.
+
+    A joined picture is drawn from the page, so that the lines and labels between its parts stay.
+    """
+    groups: list[list[tuple[Rect, Picture]]] = []
+    for place, picture in pictures:
+        near = [g for g in groups if any(_is_near(place, other) for other, _ in g)]
+        groups = [g for g in groups if g not in near]
+        groups.append([*(entry for g in near for entry in g), (place, picture)])
+    joined: list[tuple[Rect, Picture]] = []
+    for group in groups:
+        readable = [entry for entry in group if not entry[1].reason]
+        joined += [entry for entry in group if entry[1].reason]
+        if len(readable) < 2:
+            joined += readable
+            continue
+        places = [place for place, _ in readable]
+        union = (
+            min(p[0] for p in places),
+            min(p[1] for p in places),
+            max(p[2] for p in places),
+            max(p[3] for p in places),
+        )
+        joined.append((union, _draw(page, union)))
+    return joined
+
+
+def _is_near(a: Rect, b: Rect) -> bool:
+    return (
+        a[0] <= b[2] + _NEAR
+        and b[0] <= a[2] + _NEAR
+        and a[1] <= b[3] + _NEAR
+        and b[1] <= a[3] + _NEAR
+    )
+
+
+def _draw(page: Any, place: Rect) -> Picture:
+    image = page.render(scale=_DRAWN_SCALE).to_pil()
+    box = [round(value * _DRAWN_SCALE) for value in place]
+    left, top = max(box[0] - 2, 0), max(box[1] - 2, 0)
+    image = image.crop((left, top, min(box[2] + 2, image.width), min(box[3] + 2, image.height)))
+    buffer = BytesIO()
+    image.save(buffer, "PNG")
+    return Picture(data=buffer.getvalue(), width=image.width, height=image.height)

@@ -6,10 +6,11 @@ import re
 from collections.abc import Sequence
 from statistics import median
 
-from tasks.extraction.boxes import Box, join_row, join_text, join_words, split_rows
+from tasks.extraction.boxes import Box, join_row, join_text, join_words, split_rows, wrap_text
 
-_MARKER = re.compile(r"^([^\w\s]|\(?\w{1,3}[.)]|[①-⑳]|\d{1,2})$")
-_LEADER = re.compile(r"(\s?\.){4,}")
+# The name of a bullet's glyph, where its font has no map to characters.
+_GLYPH = re.compile(r"\bSM\d{6}\b")
+_MARKER = re.compile(r"^([^\w\s]|\(?\w{1,3}[.)]|[①-⑳]|\d{1,2}|SM\d{6})$")
 
 
 def find_tables(rows: Sequence[list[Box]]) -> list[Box | list[Box]]:
@@ -31,9 +32,13 @@ def find_tables(rows: Sequence[list[Box]]) -> list[Box | list[Box]]:
 def _run_end(rows: Sequence[list[Box]], start: int) -> int:
     """Index after the last row of a run that could be a table beginning at `start`."""
     end = start
+    if len(_cells(rows[start])) < 2:
+        return start
     for i in range(start, len(rows)):
         if i > start and _gap(rows[i - 1], rows[i]) > 2.5 * _height(rows[i]):
             break
+        if all(box.mono for box in rows[i]):
+            break  # a program keeps its lines
         if len(_cells(rows[i])) >= 2:
             end = i + 1
         elif i - end >= 2:  # a cell of several lines may stand alone, running text goes on
@@ -54,10 +59,13 @@ def _to_table(rows: Sequence[list[Box]]) -> Box | None:
     boxes = [b for row in rows for b in row]
     columns = find_columns(boxes)
     filled = sum(len(row) for row in full)
-    if len(columns) < 2 or filled < 0.5 * len(columns) * len(full):
+    if len(columns) < 2 or len(full) < 2 or filled < 0.6 * len(columns) * len(full):
         return None
     if len(full) < 3 and len(columns) < 3:
         return None
+    across = sum(len(row) == 1 and _num_crossed(row[0], columns) > 1 for row in rows)
+    if across > len(full) // 3:
+        return None  # running text, some lines of which have wide spaces
     if len(columns) == 2 and all(_MARKER.match(row[0].text) for row in full):
         return None
     grid: list[list[str]] = []
@@ -94,6 +102,10 @@ def column_of(box: Box, columns: Sequence[tuple[float, float]]) -> int:
     """Index of the column that a box overlaps most, the left one of equals."""
     overlaps = [min(box.right, right) - max(box.left, left) for left, right in columns]
     return overlaps.index(max(overlaps))
+
+
+def _num_crossed(box: Box, columns: Sequence[tuple[float, float]]) -> int:
+    return sum(min(box.right, right) > max(box.left, left) for left, right in columns)
 
 
 def _join_split_rows(
@@ -141,7 +153,7 @@ def to_markdown(grid: Sequence[Sequence[str]]) -> str:
 
 
 def _clean(cell: str) -> str:
-    return _LEADER.sub("", " ".join(cell.split())).strip().replace("|", "\\|")
+    return _GLYPH.sub("•", " ".join(cell.split())).replace("|", "\\|")
 
 
 def grid_to_table(
@@ -167,15 +179,43 @@ def grid_to_table(
         cells.setdefault((row, column), []).append(word)
     if len({r for r, _ in cells}) < 2 or len({c for _, c in cells}) < 2 or len(cells) < 4:
         return None
-    grid = [
-        [_cell_text(cells.get((r, c), [])) for c in range(len(xs) - 1)] for r in range(len(ys) - 1)
-    ]
+    grid: list[list[str]] = []
+    for r in range(len(ys) - 1):
+        lines = [_cell_lines(cells.get((r, c), [])) for c in range(len(xs) - 1)]
+        grid += _split_ruled_row(lines)
     table = Box(to_markdown(grid), xs[0], ys[0], xs[-1], ys[-1], kind="table")
     return table, inside
 
 
-def _cell_text(words: Sequence[Box]) -> str:
-    text = ""
-    for row in split_rows(join_words(words)):
-        text = join_text(text, join_row(row).text)
-    return text
+def _cell_lines(words: Sequence[Box]) -> list[Box]:
+    return [join_row(row) for row in split_rows(join_words(words))] if words else []
+
+
+def _split_ruled_row(lines: Sequence[Sequence[Box]]) -> list[list[str]]:
+    """Rows of text between two rules: one, unless most cells agree on several aligned lines."""
+    tall = [cell for cell in lines if len(cell) > 1]
+    filled = sum(bool(cell) for cell in lines)
+    count = len(tall[0]) if tall else 1
+    alike = all(
+        len(cell) == count
+        and all(
+            abs(a.middle - b.middle) < 0.4 * a.height for a, b in zip(cell, tall[0], strict=True)
+        )
+        for cell in tall
+    )
+    if len(tall) >= 3 and 2 * len(tall) >= filled and alike:
+        short = [cell[0].text if cell else "" for cell in lines]
+        return [
+            [
+                cell[i].text if len(cell) > 1 else (short[c] if i == 0 else "")
+                for c, cell in enumerate(lines)
+            ]
+            for i in range(count)
+        ]
+    texts = []
+    for cell in lines:
+        text = ""
+        for line in cell:
+            text = wrap_text(text, line.text)
+        texts.append(text)
+    return [texts]
