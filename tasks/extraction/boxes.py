@@ -186,7 +186,7 @@ def _find_columns(boxes: Sequence[Box]) -> list[list[Box]] | None:
     for edge in _column_starts(texts, em):
         strip = (edge - _GUTTER * em, edge - 0.05 * em)
         for top, bottom in _free_bands(boxes, strip):
-            inside = [b for b in texts if top <= b.middle <= bottom]
+            inside = [b for b in texts if top < b.middle < bottom]
             left = [b for b in inside if b.right <= strip[1]]
             right = [b for b in inside if b.left >= strip[0]]
             if _is_column(left) and _is_column(right):
@@ -196,12 +196,12 @@ def _find_columns(boxes: Sequence[Box]) -> list[list[Box]] | None:
     if best is None:
         return None
     _, x, top, bottom = best
-    inside = [b for b in boxes if top <= b.middle <= bottom]
+    inside = [b for b in boxes if top < b.middle < bottom]
     parts = (
-        [b for b in boxes if b.middle < top],
+        [b for b in boxes if b.middle <= top],
         [b for b in inside if b.left < x],
         [b for b in inside if b.left >= x],
-        [b for b in boxes if b.middle > bottom],
+        [b for b in boxes if b.middle >= bottom],
     )
     return [part for part in parts if part]
 
@@ -223,13 +223,13 @@ def _free_bands(boxes: Sequence[Box], strip: tuple[float, float]) -> list[tuple[
     """Vertical stretches in which nothing touches the strip."""
     blocking = [b for b in boxes if b.left < strip[1] and b.right > strip[0]]
     bands = []
-    top = min(b.top for b in boxes)
+    top = min(b.top for b in boxes) - 1.0
     for box in sorted(blocking, key=lambda b: b.top):
         # Lines of neighbouring columns may overlap a little with a heading above them.
         if box.middle > top:
             bands.append((top, box.middle))
         top = max(top, box.middle, box.bottom - 0.4 * box.height)
-    bands.append((top, max(b.bottom for b in boxes)))
+    bands.append((top, max(b.bottom for b in boxes) + 1.0))
     return bands
 
 

@@ -168,7 +168,8 @@ def _read_page(
     if sum(len(box.text) for box in segments) >= _FEW_LETTERS:
         # The scan itself, or a background behind the text.
         pictures = [(p, pic) for p, pic in pictures if not _covers(p, width, height)]
-    for i, (place, picture) in enumerate(join_pictures(page, pictures), start=1):
+    running = [(b.left, b.top, b.right, b.bottom) for b in segments if len(b.text) > _LONGEST_LABEL]
+    for i, (place, picture) in enumerate(join_pictures(page, pictures, running), start=1):
         if text := store.add(picture, f"picture {i} on page {number}"):
             labels, segments = _take_labels(segments, place)
             segments.append(Box(text + labels, *place, kind="picture"))

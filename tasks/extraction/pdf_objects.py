@@ -174,11 +174,12 @@ def _read_picture(item: Any, max_pixels: int) -> Picture:
 
 
 def join_pictures(
-    page: Any, pictures: Sequence[tuple[Rect, Picture]]
+    page: Any, pictures: Sequence[tuple[Rect, Picture]], texts: Sequence[Rect]
 ) -> list[tuple[Rect, Picture]]:
     """Pictures of a page, those side by side as one: strips of a scan, parts of a figure.
 
     A joined picture is drawn from the page, so that the lines and labels between its parts stay.
+    Parts stay apart where running text (`texts`) stands between them.
     """
     groups: list[list[tuple[Rect, Picture]]] = []
     for place, picture in pictures:
@@ -189,18 +190,25 @@ def join_pictures(
     for group in groups:
         readable = [entry for entry in group if not entry[1].reason]
         joined += [entry for entry in group if entry[1].reason]
-        if len(readable) < 2:
+        union = _union([place for place, _ in readable]) if len(readable) > 1 else None
+        if union is None or any(_overlap(union, text) for text in texts):
             joined += readable
-            continue
-        places = [place for place, _ in readable]
-        union = (
-            min(p[0] for p in places),
-            min(p[1] for p in places),
-            max(p[2] for p in places),
-            max(p[3] for p in places),
-        )
-        joined.append((union, _draw(page, union)))
+        else:
+            joined.append((union, _draw(page, union)))
     return joined
+
+
+def _union(places: Sequence[Rect]) -> Rect:
+    return (
+        min(p[0] for p in places),
+        min(p[1] for p in places),
+        max(p[2] for p in places),
+        max(p[3] for p in places),
+    )
+
+
+def _overlap(a: Rect, b: Rect) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
 def _is_near(a: Rect, b: Rect) -> bool:
