@@ -26,7 +26,8 @@ class Sample:
         candidates: N documents.
         golds: Accepted answers.
         positives: Positions of the gold documents among the candidates; may be empty.
-        order: All positions by falling BM25 score.
+        order: All positions by falling BM25 score: of the whole corpus where the candidates were
+            retrieved from it, else over the pool of all candidates.
     """
 
     id: str
@@ -105,7 +106,10 @@ def _load(path: Path, name: str, pool: str, limit: int) -> Benchmark:
         if len(rows) == limit:
             break
         rows.append(row)
-    orders = bm25_orders([row["question"] for row in rows], [row["docs"] for row in rows])
+    if pool == "normal":  # candidates stand as BM25 found them, best first
+        orders = [list(range(len(row["docs"]))) for row in rows]
+    else:
+        orders = bm25_orders([row["question"] for row in rows], [row["docs"] for row in rows])
     samples = tuple(
         _sample(row, i, order) for i, (row, order) in enumerate(zip(rows, orders, strict=True))
     )

@@ -9,7 +9,7 @@ from itertools import groupby
 from configs.schema import PipelineConfig
 from tasks.evaluation.benchmarks import load_benchmarks
 from tasks.evaluation.jobs import plan_jobs, stored_rows
-from tasks.evaluation.predict import memory_folder, predict
+from tasks.evaluation.predict import predict, progress_folder
 from tasks.evaluation.summary import flat_counts, summarise
 from tasks.progress import progress
 from tasks.storage import StepResult, write_json
@@ -42,5 +42,5 @@ def evaluate(config: PipelineConfig, workspace: Workspace) -> StepResult:
     predictions = [(job, stored_rows(job) or []) for job in jobs]
     summary = summarise(config, workspace, benchmarks, predictions)
     write_json(workspace.evaluation / "summary.json", summary)
-    shutil.rmtree(memory_folder(workspace), ignore_errors=True)
+    shutil.rmtree(progress_folder(workspace), ignore_errors=True)
     return StepResult(flat_counts(summary))

@@ -37,11 +37,15 @@ SYSTEM_WORDS = {
 
 def setting_words(setting: str, k: int) -> str:
     """What a setting gives to a system, in one sentence."""
+    gold = "The gold passage stands" if k == 1 else "The gold passages stand"
+    given = "it" if k == 1 else f"them, filled up to {k} by BM25"
+    best = "the best one" if k == 1 else f"the best {k}"
+    own = "picks one" if k == 1 else f"picks {k}"
     return {
         "gold": "Only the gold passages are given, nothing else.",
-        "oracle": "The gold passages are among the candidates. All systems but stage 3 are given "
-        f"them, filled up to {k} by BM25; stage 3 finds its {k} by itself.",
-        "normal": "Candidates as BM25 found them, gold or not. All systems but stage 3 are given "
-        f"the best {k} by BM25; stage 3 finds its {k} by itself.",
+        "oracle": f"{gold} among the candidates. Stage 3 {own} by itself; every "
+        f"other system is given {given}.",
+        "normal": f"Candidates as BM25 found them, gold or not. Stage 3 {own} by itself; every "
+        f"other system is given {best} by BM25.",
         "decoy": "One wrong passage of the right kind is given: what guessing scores.",
     }[setting]

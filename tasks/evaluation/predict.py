@@ -46,7 +46,7 @@ def predict(
     memories = build_memory(
         model,
         (text for job in jobs for text in job.texts()),
-        memory_folder(workspace) / compressor[:16],
+        progress_folder(workspace) / f"memory-{compressor[:16]}",
         batch_size=_COMPRESS_BATCH,
         checkpoint_hash=compressor,
     )
@@ -62,9 +62,9 @@ def predict(
         write_jsonl(job.path, rows)
 
 
-def memory_folder(workspace: Workspace) -> Path:
-    """Where compressed candidates lie until the evaluation is done, one folder a compressor."""
-    return workspace.progress / "evaluation_memory"
+def progress_folder(workspace: Workspace) -> Path:
+    """Where answers and compressed candidates lie until the whole evaluation is done."""
+    return workspace.progress / "evaluation"
 
 
 def _system(config: PipelineConfig, job: Job, model: Clara, memories: MemoryStore) -> System:
@@ -121,8 +121,7 @@ def _answers(
 ) -> list[Record]:
     samples = job.benchmark.samples
     rows = [_row(job, i, sample, scores) for i, sample in enumerate(samples)]
-    journal_path = workspace.progress / f"evaluate.{job.path.name}"
-    with Journal(journal_path, job.key) as journal:
+    with Journal(progress_folder(workspace) / job.path.name, job.key) as journal:
         for batch in _batches(rows, config.evaluation.batch_size):
             if not all(str(i) in journal for i in batch):
                 questions = [rows[i]["question"] for i in batch]
@@ -132,9 +131,7 @@ def _answers(
                 for i, answer in zip(batch, system.answer(questions, documents), strict=True):
                     journal.add(str(i), {**rows[i], "answer": answer.strip()})
             advance(len(batch))
-        done = [journal.records[str(i)] for i in range(len(rows))]
-    journal.discard()
-    return done
+        return [journal.records[str(i)] for i in range(len(rows))]
 
 
 def _batches(rows: Sequence[Record], size: int) -> Iterator[list[int]]:

@@ -21,11 +21,30 @@ from tasks.storage import Record
 from tasks.workspace import Workspace
 
 Summary = dict[str, Any]
+Place = tuple[str, str, str]  # benchmark, setting, system
+# For each place and metric: the value of every question, by the question's number.
+PerQuestion = dict[Place, dict[str, dict[int, float]]]
 
 ANSWER_METRICS = {"em": "open.em", "f1": "open.f1", "containment": "open.contains"}
 RECALL_AT = (1, 3, 5)
 
 _CURVE_POINTS = 300
+# In the order of the tables.
+_SETTINGS = ("gold", "oracle", "normal", "decoy")
+_SYSTEMS = ("chance", "bm25", BEFORE, "closed_book", "full_text", *STAGES)
+# (metric, setting, system) against (setting, system) on the same questions.
+_PAIRS = (
+    ("recall@1", ("oracle", "stage3"), ("oracle", BEFORE)),
+    ("recall@1", ("oracle", "stage3"), ("oracle", "bm25")),
+    ("em", ("oracle", "stage1"), ("oracle", "closed_book")),
+    ("em", ("oracle", "stage2"), ("oracle", "closed_book")),
+    ("em", ("oracle", "stage3"), ("oracle", "closed_book")),
+    ("em", ("oracle", "stage3"), ("oracle", "stage2")),
+    ("em", ("oracle", "stage2"), ("oracle", "full_text")),
+    ("em", ("oracle", "stage2"), ("decoy", "stage2")),
+    ("em", ("gold", "stage2"), ("decoy", "stage2")),
+    ("em", ("normal", "stage3"), ("normal", "closed_book")),
+)
 
 
 def summarise(
@@ -49,8 +68,8 @@ def summarise(
             "query_init": config.training.stage3.query_init,
         },
         "benchmarks": [_describe(benchmark) for benchmark in benchmarks],
-        "scores": _entries(per_question, ("em",), samples),
-        "retrieval": _entries(per_question, ("recall@1",), samples),
+        "scores": _entries(per_question, samples, retrieval=False),
+        "retrieval": _entries(per_question, samples, retrieval=True),
         "comparisons": _compare(per_question, samples),
         "losses": {stage: _loss(workspace, stage) for stage in ("base", *STAGES)},
     }
@@ -70,11 +89,6 @@ def flat_counts(summary: Summary) -> dict[str, float]:
         for name, metric in row["metrics"].items():
             counts[f"{row['benchmark']}/{row['setting']}/{row['system']}/{name}"] = metric["value"]
     return counts
-
-
-Place = tuple[str, str, str]  # benchmark, setting, system
-# For each place and metric: the value of every question, by the question's number.
-PerQuestion = dict[Place, dict[str, dict[int, float]]]
 
 
 def _score_questions(
@@ -125,15 +139,14 @@ def _chance(samples: Sequence[Sample]) -> dict[str, dict[int, float]]:
     return metrics
 
 
-def _entries(scored: PerQuestion, wanted: tuple[str, ...], samples: int) -> list[Record]:
-    """One row a place that has the wanted metrics; a stage 3 place has rows of both sorts."""
-    is_retrieval = wanted[0].startswith("recall")
+def _entries(scored: PerQuestion, samples: int, *, retrieval: bool) -> list[Record]:
+    """One row a place that has metrics of the wanted sort; stage 3 has both."""
     entries = []
     for (benchmark, setting, system), metrics in scored.items():
         own = {
             name: values
             for name, values in metrics.items()
-            if values and (name in ANSWER_METRICS) != is_retrieval
+            if values and (name in ANSWER_METRICS) != retrieval
         }
         if own:
             entries.append(
@@ -148,10 +161,6 @@ def _entries(scored: PerQuestion, wanted: tuple[str, ...], samples: int) -> list
     return sorted(entries, key=_table_order)
 
 
-_SETTINGS = ("gold", "oracle", "normal", "decoy")
-_SYSTEMS = ("chance", "bm25", BEFORE, "closed_book", "full_text", *STAGES)
-
-
 def _table_order(entry: Record) -> tuple[str, int, int]:
     return (
         entry["benchmark"],
@@ -163,21 +172,6 @@ def _table_order(entry: Record) -> tuple[str, int, int]:
 def _interval(values: dict[int, float], samples: int) -> dict[str, float]:
     interval = bootstrap_mean(list(values.values()), samples=samples)
     return {name: round(getattr(interval, name), 4) for name in ("value", "low", "high")}
-
-
-# (metric, setting, system) against (setting, system) on the same questions.
-_PAIRS = (
-    ("recall@1", ("oracle", "stage3"), ("oracle", BEFORE)),
-    ("recall@1", ("oracle", "stage3"), ("oracle", "bm25")),
-    ("em", ("oracle", "stage1"), ("oracle", "closed_book")),
-    ("em", ("oracle", "stage2"), ("oracle", "closed_book")),
-    ("em", ("oracle", "stage3"), ("oracle", "closed_book")),
-    ("em", ("oracle", "stage3"), ("oracle", "stage2")),
-    ("em", ("oracle", "stage2"), ("oracle", "full_text")),
-    ("em", ("oracle", "stage2"), ("decoy", "stage2")),
-    ("em", ("gold", "stage2"), ("decoy", "stage2")),
-    ("em", ("normal", "stage3"), ("normal", "closed_book")),
-)
 
 
 def _compare(scored: PerQuestion, samples: int) -> list[Record]:

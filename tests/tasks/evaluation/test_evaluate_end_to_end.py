@@ -14,7 +14,9 @@ from clara_model.errors import CheckpointError
 from clara_model.evaluation.metrics import score
 from tasks.evaluation import evaluate as evaluate_module
 from tasks.evaluation import predict as predict_module
+from tasks.evaluation.benchmarks import load_benchmarks
 from tasks.evaluation.evaluate import evaluate
+from tasks.evaluation.jobs import plan_jobs
 from tasks.evaluation.report import write_report
 from tasks.storage import StepResult, read_records, write_json, write_jsonl
 from tasks.workspace import Workspace
@@ -239,3 +241,18 @@ def test_report_is_rebuilt_where_there_is_no_torch(
     command = [sys.executable, "-c", program, str(workspace.root)]
     subprocess.run(command, check=True, cwd=Path(__file__).parents[3])
     assert (workspace.evaluation / "report.html").read_bytes() == expected
+
+
+def test_with_one_document_read_oracle_is_the_gold_one_alone(
+    evaluated: tuple[Workspace, StepResult],
+) -> None:
+    workspace, _ = evaluated
+    config = tiny_config(workspace)
+    one = config.model_copy(
+        update={"model": config.model.model_copy(update={"generation_top_k": 1})}
+    )
+    jobs = plan_jobs(one, workspace, load_benchmarks(one, workspace))
+    assert {job.setting for job in jobs} == {"normal", "oracle", "decoy"}
+    for job in jobs:
+        if (job.setting, job.system) == ("oracle", "stage1"):
+            assert all(job.documents(s) == list(s.positives) for s in job.benchmark.samples)
