@@ -15,8 +15,10 @@ _QUESTION = ("query", "instruction", "prompt")
 _QUESTIONS = ("questions", *_QUESTION)
 _GOLD = ("golden_answers", "gold_answers", "answers", "target", "output", "response")
 _ANSWER = ("output", "response", "target")
-_DOCS = ("documents", "passages", "paragraphs", "contexts", "context", "ctxs", "content", "contents",
-         "document", "doc", "passage", "text")  # fmt: skip
+_DOCS = (
+    "documents", "passages", "paragraphs", "contexts", "context", "ctxs", "content", "contents",
+    "document", "doc", "passage", "text",
+)  # fmt: skip
 _POSITIONS = ("positive_index", "positive_indices", "pos_idx", "gold_index")
 _TEXT_KEYS = ("text", "content", "contents", "passage", "paragraph_text", "body")
 _TYPES = ("qa", "paraphrase")
@@ -92,8 +94,8 @@ def _normalise_question(row: Record, mapped: list[str], *, with_answer: bool) ->
     if with_answer and row.get("answer") is None and row.get("gold_answer") is not None:
         row["answer"] = row["gold_answer"]
         mapped.append("gold_answer -> answer")
-    _normalise_docs(row, mapped)
     _rename(row, _POSITIONS, "pos_index", mapped)
+    _normalise_docs(row, mapped)
     if row.get("pos_index") is None:
         row["pos_index"] = []
         mapped.append("no pos_index -> empty")
@@ -148,10 +150,19 @@ def _normalise_docs(row: Record, mapped: list[str]) -> None:
         row["docs"] = [docs]
         mapped.append("docs text -> list")
     elif isinstance(docs, list):
+        _take_supporting(row, docs, mapped)
         texts = [_document_text(doc) for doc in docs]
         if texts != docs:
             row["docs"] = texts
             mapped.append("docs objects -> texts")
+
+
+def _take_supporting(row: Record, docs: list[Any], mapped: list[str]) -> None:
+    """Golds that the documents themselves name (MuSiQue's `is_supporting`)."""
+    stated = [doc.get("is_supporting") for doc in docs if isinstance(doc, dict)]
+    if "pos_index" not in row and len(stated) == len(docs) and True in stated:
+        row["pos_index"] = [i for i, supporting in enumerate(stated) if supporting is True]
+        mapped.append("is_supporting -> pos_index")
 
 
 def _document_text(doc: Any) -> Any:

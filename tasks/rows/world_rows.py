@@ -27,11 +27,8 @@ def write_world(config: PipelineConfig, workspace: Workspace) -> int:
         ConfigError: If a row would need more candidates than one crowd of the world holds.
     """
     settings, folder = config.training.world, workspace.world
-    candidates, count, seed = (
-        config.negatives.num_candidates,
-        settings.rows_per_stage,
-        settings.seed,
-    )
+    count, seed = settings.rows_per_stage, settings.seed
+    candidates = config.negatives.num_candidates
     if candidates > 2 * world.GRID * world.GRID:
         raise ConfigError(
             f"negatives.num_candidates {candidates} exceeds the {2 * world.GRID * world.GRID} that "
@@ -63,7 +60,7 @@ def normal_rows(oracle: Sequence[Record], top_n: int) -> Iterator[Record]:
     texts = list(dict.fromkeys(text for row in oracle for text in row["docs"]))
     places = {text: place for place, text in enumerate(texts)}
     index = Bm25Index(texts)
-    named = [set(pairwise(_WORD.findall(text))) for text in texts]
+    named = [_name_pairs(text) for text in texts]
     for row in oracle:
         golds = {places[row["docs"][i]] for i in row["pos_index"]}
         own = {places[text] for text in row["docs"]}
@@ -82,9 +79,13 @@ def normal_rows(oracle: Sequence[Record], top_n: int) -> Iterator[Record]:
 
 
 def _subjects(question: str, document: str) -> set[tuple[str, str]]:
-    """Pairs of neighbouring words in the question and in every sentence of the document: a name."""
-    sentences = [s for s in _SENTENCE_END.split(document) if s.strip()]
-    pairs = set(pairwise(_WORD.findall(question)))
-    for sentence in sentences:
-        pairs &= set(pairwise(_WORD.findall(sentence)))
+    """The name asked for: neighbouring capitalised words in the question and every sentence."""
+    pairs = _name_pairs(question)
+    for sentence in _SENTENCE_END.split(document):
+        if sentence.strip():
+            pairs &= _name_pairs(sentence)
     return pairs
+
+
+def _name_pairs(text: str) -> set[tuple[str, str]]:
+    return {(a, b) for a, b in pairwise(_WORD.findall(text)) if a[0].isupper() and b[0].isupper()}
