@@ -43,9 +43,9 @@ def setting_words(setting: str, k: int) -> str:
     own = "picks one" if k == 1 else f"picks {k}"
     return {
         "gold": "Only the gold passages are given, nothing else.",
-        "oracle": f"{gold} among the candidates. Stage 3 {own} by itself; every "
-        f"other system is given {given}.",
-        "normal": f"Candidates as BM25 found them, gold or not. Stage 3 {own} by itself; every "
-        f"other system is given {best} by BM25.",
+        "oracle": f"{gold} among the candidates. Full text and stages 1 and 2 are given {given}; "
+        f"stage 3 {own} by itself.",
+        "normal": "Candidates as BM25 found them, gold or not. Full text and stages 1 and 2 are "
+        f"given {best} by BM25; stage 3 {own} by itself.",
         "decoy": "One wrong passage of the right kind is given: what guessing scores.",
     }[setting]
