@@ -135,7 +135,7 @@ def _read_lines(path: Path, stage: str | None, report: ValidationReport) -> list
             rows[name] += 1
             mapped.update(changes)
             try:
-                ROW_TYPES[name].model_validate(row)
+                row = ROW_TYPES[name].model_validate(row).model_dump()
             except ValidationError as err:
                 report.issues.extend(_schema_issues(number, name, err))
             else:
