@@ -83,10 +83,13 @@ def remove_stale(folder: Path, identity: str) -> None:
 
 
 def _load_safely(path: str, map_location: Any = None) -> Any:
-    """DeepSpeed's own loader would unpickle anything; its loss scaler is all that is needed."""
+    """DeepSpeed's own loader would unpickle anything; these few classes are all it needs."""
     from deepspeed.runtime.fp16.loss_scaler import DynamicLossScaler, LossScaler
+    from deepspeed.runtime.zero.config import ZeroStageEnum
+    from deepspeed.utils.tensor_fragment import fragment_address
 
-    with torch.serialization.safe_globals([LossScaler, DynamicLossScaler]):
+    known = [LossScaler, DynamicLossScaler, ZeroStageEnum, fragment_address]
+    with torch.serialization.safe_globals(known):
         return torch.load(path, map_location=map_location, weights_only=True)
 
 

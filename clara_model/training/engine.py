@@ -125,23 +125,32 @@ def barrier(ranks: Ranks) -> None:
         dist.barrier()
 
 
-def update(engine: DeepSpeedEngine) -> bool:
-    """Do the optimizer's part of the last micro-batch; false where gradients were not finite.
+def update(engine: DeepSpeedEngine, max_norm: float) -> float | None:
+    """Do the optimizer's part of the last micro-batch.
 
-    DeepSpeed itself leaves a step out whose gradient norm is not finite, except where it hands
-    plain float32 gradients to the optimizer as they are (ZeRO 0).
+    Returns:
+        Norm of the gradients before clipping; None where it is not finite. Then weights and
+        optimizer stay as they are.
     """
-    is_plain = engine.optimizer is engine.basic_optimizer
-    if is_plain:
-        grads = [p.grad for g in engine.optimizer.param_groups for p in g["params"]]
-        present = [grad for grad in grads if grad is not None]
-        norm = torch.nn.utils.get_total_norm(present)
-        if not torch.isfinite(norm):
-            engine.optimizer.zero_grad(set_to_none=True)
-            engine.step()
-            return False
+    if engine.optimizer is engine.basic_optimizer:
+        return _update_plain(engine, max_norm)
     engine.step()
-    return bool(engine.was_step_applied())
+    norm = engine.get_global_grad_norm()
+    return float(norm) if engine.was_step_applied() and norm is not None else None
+
+
+def _update_plain(engine: DeepSpeedEngine, max_norm: float) -> float | None:
+    """Without ZeRO, in float32, DeepSpeed has torch's optimizer take any gradients as they are."""
+    parameters = [p for group in engine.optimizer.param_groups for p in group["params"]]
+    grads = [p.grad for p in parameters if p.grad is not None]
+    norm = torch.nn.utils.get_total_norm(grads)
+    if torch.isfinite(norm):
+        torch.nn.utils.clip_grads_with_norm_(parameters, max_norm, norm)
+        engine.step()
+        return float(norm)
+    engine.optimizer.zero_grad(set_to_none=True)
+    engine.step()
+    return None
 
 
 @contextmanager
@@ -154,12 +163,6 @@ def whole_weights(engine: DeepSpeedEngine, model: Clara) -> Iterator[None]:
 
     with deepspeed.zero.GatheredParameters(list(model.parameters())):
         yield
-
-
-def grad_norm(engine: DeepSpeedEngine) -> float | None:
-    """Norm of the last update's gradients before clipping, if it is finite."""
-    norm = engine.get_global_grad_norm()
-    return float(norm) if norm is not None and math.isfinite(norm) else None
 
 
 @contextmanager
@@ -177,10 +180,12 @@ def _without(package: str) -> Iterator[None]:
 
 def _engine_config(spec: TrainSpec, num_micro: int, size: int) -> dict[str, Any]:
     per_rank = spec.training.batch_size // spec.num_processes
+    is_plain = spec.zero_stage == 0 and spec.precision == "fp32"
     config: dict[str, Any] = {
         "train_micro_batch_size_per_gpu": -(-per_rank // num_micro),
         "gradient_accumulation_steps": num_micro,
-        "gradient_clipping": spec.training.max_grad_norm,
+        # Plain float32 gradients are clipped by `_update_plain`.
+        "gradient_clipping": 0.0 if is_plain else spec.training.max_grad_norm,
         "zero_allow_untested_optimizer": True,
         "zero_optimization": {
             "stage": spec.zero_stage,

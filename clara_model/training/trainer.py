@@ -60,6 +60,8 @@ class Trainer:
 
     def __init__(self, spec: TrainSpec, ranks: Ranks) -> None:
         self.spec, self.ranks = spec, ranks
+        for folder in (spec.work, spec.logs):
+            folder.mkdir(parents=True, exist_ok=True)
         self.num_micro = count_micro_batches(spec)
         self.dataset = Dataset(spec)
         self.model: Clara = load_model(spec, ranks)
@@ -99,9 +101,9 @@ class Trainer:
         batches = [
             make_batch(p, self.model, self.spec, step=self.step, memory=self.memory) for p in parts
         ]
-        applied, sums = self._optimize(parts, batches)
+        norm, sums = self._optimize(parts, batches)
         means = self._means(sums.over_ranks(self.ranks))
-        self._judge(means["loss"], applied)
+        self._judge(means["loss"], norm is not None)
         seconds = time.monotonic() - started
         tokens = means.pop("tokens")
         return {
@@ -109,7 +111,7 @@ class Trainer:
             "steps": self.dataset.num_steps,
             **means,
             "learning_rate": rate,
-            "grad_norm": ds.grad_norm(self.engine),
+            "grad_norm": norm,
             "examples_per_s": round(len(rows) / seconds, 2),
             "tokens_per_s": round(tokens / seconds, 1),
             "skipped": self.skipped,
@@ -117,12 +119,12 @@ class Trainer:
 
     def _optimize(
         self, parts: list[list[Row]], batches: list[dict[str, Tensor]]
-    ) -> tuple[bool, StepSums]:
+    ) -> tuple[float | None, StepSums]:
         """Forward and backward over the rank's micro-batches, then one update."""
         token_weights, document_weights = self._weights(batches)
         # DeepSpeed takes the mean over micro-batches and ranks; the weights sum to one instead.
         scale = self.num_micro * self.ranks.count
-        sums, applied = StepSums(), True
+        sums, norm = StepSums(), None
         for i, (part, batch) in enumerate(zip(parts, batches, strict=True)):
             on_device = {name: tensor.to(self.ranks.device) for name, tensor in batch.items()}
             output: ClaraOutput = self.engine(stage=self.spec.stage, **on_device)
@@ -138,8 +140,8 @@ class Trainer:
             if i + 1 < len(batches):
                 self.engine.step()
             else:
-                applied = ds.update(self.engine)
-        return applied, sums
+                norm = ds.update(self.engine, self.spec.training.max_grad_norm)
+        return norm, sums
 
     def _weights(self, batches: list[dict[str, Tensor]]) -> tuple[list[float], list[float]]:
         """Each micro-batch's share of the step's labelled tokens, and of its documents.
