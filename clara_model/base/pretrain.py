@@ -214,7 +214,9 @@ def _identity(
     user_texts: list[str],
     world_share: float,
 ) -> str:
-    told = json.dumps([settings.model_dump(), user_texts, world_share, tokenizer.get_vocab()])
+    told = json.dumps(
+        [settings.model_dump(), user_texts, world_share, tokenizer.get_vocab()], sort_keys=True
+    )
     return hashlib.sha256(told.encode()).hexdigest()
 
 
