@@ -18,7 +18,7 @@ from typing import IO, Any
 from clara_model.config import Stage
 from clara_model.errors import ConfigError, LaunchError
 from clara_model.training.metrics import read_metrics
-from clara_model.training.spec import ModelPart, StagePart, TrainSpec
+from clara_model.training.spec import MEMORY_PROGRESS, ModelPart, StagePart, TrainSpec
 from configs.schema import PipelineConfig
 from tasks.manifests import hash_path
 from tasks.storage import StepResult, hash_json, write_text
@@ -57,6 +57,7 @@ def train_stage(
     spec = build_spec(config, workspace, stage)
     spec.logs.mkdir(parents=True, exist_ok=True)
     spec.work.mkdir(parents=True, exist_ok=True)
+    (spec.logs / MEMORY_PROGRESS).unlink(missing_ok=True)
     path = spec.work / "spec.json"
     write_text(path, spec.model_dump_json(indent=2) + "\n")
     _run(spec, _command(spec, path), on_metrics)

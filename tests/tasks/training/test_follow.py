@@ -1,0 +1,67 @@
+"""Following a run by its files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from clara_model.training.metrics import MetricsLog
+from clara_model.training.spec import TrainSpec
+from configs.schema import PipelineConfig
+from tasks.training.follow import MetricsFollower
+from tasks.training.launch import build_spec
+from tasks.workspace import Workspace
+
+
+@pytest.fixture
+def spec(tmp_path: Path, make_config: Callable[..., PipelineConfig]) -> TrainSpec:
+    return build_spec(make_config(), Workspace(tmp_path), "stage1")
+
+
+def _line(step: int) -> dict:
+    return {"step": step, "steps": 9, "loss": 1.0, "examples_per_s": 2.0}
+
+
+def test_every_line_is_handed_on_once(spec: TrainSpec) -> None:
+    seen: list[dict] = []
+    with MetricsFollower(spec, seen.extend) as follower:
+        follower.poll()
+        metrics = MetricsLog(spec.metrics_path, last_step=0)
+        for step in (1, 2, 3):
+            metrics.write(_line(step))
+            follower.poll()
+        follower.poll()
+    assert [line["step"] for line in seen] == [1, 2, 3]
+
+
+def test_lines_of_a_cut_off_try_wait_until_the_file_is_cut(spec: TrainSpec) -> None:
+    earlier = MetricsLog(spec.metrics_path, last_step=0)
+    for step in (1, 2, 3):
+        earlier.write(_line(step))
+    earlier.close()
+    seen: list[dict] = []
+    with MetricsFollower(spec, seen.extend) as follower:
+        follower.poll()
+        assert seen == []
+        continued = MetricsLog(spec.metrics_path, last_step=2)
+        continued.write(_line(3))
+        follower.poll()
+    assert [line["step"] for line in seen] == [1, 2, 3]
+
+
+def test_a_line_that_is_being_written_waits_for_its_end(spec: TrainSpec) -> None:
+    seen: list[dict] = []
+    with MetricsFollower(spec, seen.extend) as follower:
+        spec.logs.mkdir(parents=True)
+        with spec.metrics_path.open("w") as stream:
+            stream.write('{"step": 1, "steps": 9, "loss": null,')
+            stream.flush()
+            follower.poll()
+            assert seen == []
+            stream.write(' "examples_per_s": 1.0}' + os.linesep)
+            stream.flush()
+            follower.poll()
+    assert seen == [{"step": 1, "steps": 9, "loss": None, "examples_per_s": 1.0}]
