@@ -1,0 +1,137 @@
+"""The passages step: documents to passages of at most `doc_max_length` tokens."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clara_model.errors import DataError
+from configs.schema import PipelineConfig
+from tasks.captioning.insert import insert_captions
+from tasks.passages.blocks import page_of, read_units
+from tasks.passages.pack import CountTokens, TooLong, pack
+from tasks.passages.sentences import detect_language
+from tasks.progress import progress
+from tasks.storage import Record, Reject, StepResult, read_records, write_jsonl
+from tasks.workspace import Workspace
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+STEP = "passages"
+
+
+def make_passages(config: PipelineConfig, workspace: Workspace) -> StepResult:
+    """Cut every document into passages and decide which documents are held out.
+
+    Captions stand in the place of their image marks. No sentence, list item or table row is cut;
+    one that is longer than a passage is cut at clauses, or set aside if that does not help.
+
+    Raises:
+        DataError: If the tokenizer is missing, or no document gives a passage.
+    """
+    count = _token_counter(workspace.models / "tokenizer" / "tokenizer.json")
+    captions = {
+        row["image"]: row["caption"]
+        for row in read_records(workspace.captions)
+        if row["status"] == "captioned"
+    }
+    documents = read_records(workspace.raw_knowledge)
+    passages: list[Record] = []
+    rejects: list[Reject] = []
+    seen: dict[str, str] = {}
+    with progress("passages", len(documents)) as advance:
+        for document in documents:
+            _cut(document, captions, config, count, passages, rejects, seen)
+            advance()
+    if not passages:
+        raise DataError(
+            f"{workspace.raw_knowledge}: no document holds any text; look into {workspace.rejected}"
+        )
+    sources = sorted({passage["source"] for passage in passages})
+    held_out = choose_held_out(sources, config.synthesis.benchmark_share, config.seed)
+    for passage in passages:
+        passage["split"] = "benchmark" if passage["source"] in held_out else "train"
+    write_jsonl(workspace.passages, passages)
+    return StepResult(
+        {
+            "passages": len(passages),
+            "documents": len(sources),
+            "benchmark_documents": len(held_out),
+            "tokens_mean": round(sum(p["tokens"] for p in passages) / len(passages), 1),
+            "rejected": len(rejects),
+        },
+        tuple(rejects),
+    )
+
+
+def choose_held_out(sources: Sequence[str], share: float, seed: int) -> set[str]:
+    """Sources held out as benchmark: the share of them, at least one, and never all."""
+    if share == 0 or len(sources) < 2:
+        return set()
+    wanted = min(max(round(share * len(sources)), 1), len(sources) - 1)
+    return set(random.Random(f"held out {seed}").sample(sorted(sources), wanted))
+
+
+def _cut(
+    document: Record,
+    captions: dict[str, str],
+    config: PipelineConfig,
+    count: CountTokens,
+    passages: list[Record],
+    rejects: list[Reject],
+    seen: dict[str, str],
+) -> None:
+    source = document["file_path"]
+    content, page_starts = _with_captions(document, captions)
+    for piece in pack(read_units(content), config.model.doc_max_length, count):
+        if isinstance(piece, TooLong):
+            reason = f"{piece.tokens} tokens in one piece, more than a passage holds"
+            rejects.append(Reject(STEP, f"{source}: {piece.text[:60]}", reason))
+            continue
+        identity = " ".join(piece.text.lower().split())
+        name = _id(source, piece.text)
+        if identity in seen:
+            rejects.append(Reject(STEP, name, f"the same text as passage {seen[identity]}"))
+            continue
+        seen[identity] = name
+        passages.append(
+            {
+                "id": name,
+                "source": source,
+                "page": page_of(piece.offset, page_starts),
+                "heading": " > ".join(piece.headings),
+                "text": piece.text,
+                "language": detect_language(piece.text),
+                "tokens": count(piece.text),
+            }
+        )
+
+
+def _with_captions(document: Record, captions: dict[str, str]) -> tuple[str, list[list[int]]]:
+    """The text with captions in it, and where its pages start now."""
+    content, starts = document["content"], document.get("page_starts", [])
+    if not starts:
+        return insert_captions(content, captions), []
+    text, moved = insert_captions(content[: starts[0][1]], captions), []
+    ends = [start for _, start in starts[1:]] + [len(content)]
+    for (page, start), end in zip(starts, ends, strict=True):
+        moved.append([page, len(text)])
+        text += insert_captions(content[start:end], captions)
+    return text, moved
+
+
+def _token_counter(path: Path) -> CountTokens:
+    if not path.is_file():
+        raise DataError(f"{path}: no tokenizer; `clara synthesize` prepares it")
+    from tokenizers import Tokenizer
+
+    tokenizer: Tokenizer = Tokenizer.from_file(str(path))
+    return lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids)
+
+
+def _id(source: str, text: str) -> str:
+    return hashlib.sha256(f"{source}\n{text}".encode()).hexdigest()[:16]
