@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable, Set
+from functools import lru_cache
 
 import regex
 
@@ -22,6 +23,8 @@ _CLOSED = frozenset(
 )  # fmt: skip
 
 
+# A passage stands in many rows; the bound keeps the memory of large corpora in check.
+@lru_cache(maxsize=16_384)
 def plain_text(text: str) -> str:
     """Text as spaced tokens without case and punctuation, a space at either end.
 

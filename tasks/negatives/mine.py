@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
@@ -130,7 +131,7 @@ def pick_negatives(
     """
     ranked = np.argsort(-scores, kind="stable")
     found = int(np.count_nonzero(scores > 0))
-    hard = _first(count, ranked[:found].tolist(), is_negative)
+    hard = _first(count, map(int, ranked[:found]), is_negative)
     if len(hard) == count:
         return Picked(tuple(hard), 0)
     rest = ranked[found:].tolist()
@@ -153,11 +154,5 @@ def jaccard(first: AbstractSet[str], second: AbstractSet[str]) -> float:
     return len(first & second) / union if union else 0.0
 
 
-def _first(count: int, positions: Sequence[int], is_wanted: Callable[[int], bool]) -> list[int]:
-    taken: list[int] = []
-    for position in positions:
-        if len(taken) == count:
-            break
-        if is_wanted(position):
-            taken.append(position)
-    return taken
+def _first(count: int, positions: Iterable[int], is_wanted: Callable[[int], bool]) -> list[int]:
+    return list(islice(filter(is_wanted, positions), count))

@@ -12,6 +12,7 @@ from typing import Any
 from clara_model.errors import DataError
 from configs.schema import PipelineConfig
 from tasks.negatives.mine import Arranged, PassagePool, Picked, arrange, mine_negatives
+from tasks.progress import progress
 from tasks.rows.audit import audit_split
 from tasks.rows.inputs import STEP, Entry, Kind, Material, Pair, read_material
 from tasks.rows.world_rows import write_world
@@ -125,7 +126,7 @@ def _train_questions(material: Material, config: PipelineConfig) -> _QuestionRow
     pool = PassagePool((p.id, p.text) for p in material.passages["train"])
     rows = _QuestionRows()
     k = config.model.generation_top_k
-    for entry, kind, pair in _questions(material.entries["train"]):
+    for entry, kind, pair in _questions(material.entries["train"], "negatives, training"):
         gold = pool.position(entry.passage.id)
         rng = _generator(config, "train", entry, pair)
         picked = _mine(pool, pair, gold, config, rng)
@@ -148,7 +149,7 @@ def _benchmark_questions(material: Material, config: PipelineConfig) -> _Questio
     sides = (*material.passages["benchmark"], *material.passages["train"])
     pool = PassagePool((p.id, p.text) for p in sides)
     rows = _QuestionRows()
-    for entry, kind, pair in _questions(material.entries["benchmark"]):
+    for entry, kind, pair in _questions(material.entries["benchmark"], "negatives, benchmark"):
         gold = pool.position(entry.passage.id)
         rng = _generator(config, "benchmark", entry, pair)
         picked = _mine(pool, pair, gold, config, rng)
@@ -163,10 +164,13 @@ def _benchmark_questions(material: Material, config: PipelineConfig) -> _Questio
     return rows
 
 
-def _questions(entries: Iterable[Entry]) -> Iterator[tuple[Entry, Kind, Pair]]:
-    for entry in entries:
-        for kind, pair in entry.pairs:
-            yield entry, kind, pair
+def _questions(entries: list[Entry], title: str) -> Iterator[tuple[Entry, Kind, Pair]]:
+    """Every question of one side, with a progress display under the title."""
+    with progress(title, sum(len(entry.pairs) for entry in entries)) as advance:
+        for entry in entries:
+            for kind, pair in entry.pairs:
+                yield entry, kind, pair
+                advance()
 
 
 def _mine(

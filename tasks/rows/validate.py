@@ -12,7 +12,6 @@ from typing import Literal
 from pydantic import ValidationError
 
 from clara_model.errors import ConfigError, DataError
-from clara_model.retrieval import search_tokens
 from clara_model.row_dialects import guess_stage, normalise_row
 from clara_model.rows import ROW_TYPES
 from tasks.negatives.answers import is_closed, is_short, plain_answer, plain_text
@@ -21,7 +20,7 @@ from tasks.storage import Record
 
 Severity = Literal["error", "warning"]
 
-# Below this many search terms a document says too little to be asked about.
+# Below this many words (or CJK characters) a document says too little to be asked about.
 SHORT_DOCUMENT = 5
 
 
@@ -153,7 +152,7 @@ def _schema_issues(number: int, stage: str, err: ValidationError) -> Iterator[Is
 def _check_documents(line: _Line) -> Iterator[Issue]:
     seen: dict[str, int] = {}
     for place, text in enumerate(line.row["docs"]):
-        terms = len(search_tokens(text))
+        terms = len(plain_text(text).split())
         if not terms:
             yield Issue(line.number, "error", "documents", f"document {place} has no words")
         elif terms < SHORT_DOCUMENT:

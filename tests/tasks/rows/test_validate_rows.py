@@ -101,7 +101,7 @@ def test_a_short_chinese_document_is_not_called_short(tmp_path: Path) -> None:
         ({"pos_index": [0]}, [(1, "error", "pos_index")]),
         ({"pos_index": []}, [(1, "warning", "pos_index")]),
         ({"pos_index": [1, 1]}, [(1, "error", "pos_index")]),
-        ({"docs": [FERRY, TOWER, "Later Mara Venn taught at school."]}, [(1, "warning", "pos_index")]),
+        ({"docs": [FERRY, TOWER, "Mara Venn later ran a school."]}, [(1, "warning", "pos_index")]),
         ({"gold_answer": "An unnamed mason", "pos_index": [0]}, []),
         ({"gold_answer": "yes", "pos_index": [0], "docs": [FERRY, "Oh yes it does rain."]}, []),
         ({"gold_answer": "北山", "pos_index": [2]}, []),
@@ -119,7 +119,7 @@ def test_golds_are_held_against_the_answer(
 
 
 def test_world_rows_may_share_values_among_people(tmp_path: Path) -> None:
-    docs = [FERRY, TOWER, "Later Mara Venn taught at school."]
+    docs = [FERRY, TOWER, "Mara Venn later ran a school."]
     assert check(tmp_path, question(docs=docs, origin="world")).issues == []
 
 
