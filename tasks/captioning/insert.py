@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 NEUTRAL = "[figure]"
-_MARK = re.compile(r"[ \t]*\[IMAGE_REF:\s*(?P<image>[^\]]*?)\s*\][ \t]*")
+_MARK = re.compile(r"\s*\[IMAGE_REF:\s*(?P<image>[^\]]*?)\s*\]\s*")
 
 
 def insert_captions(content: str, captions: Mapping[str, str]) -> str:
@@ -23,22 +23,7 @@ def insert_captions(content: str, captions: Mapping[str, str]) -> str:
     last = 0
     for match in _MARK.finditer(content):
         caption = " ".join(captions.get(match["image"], "").split())
-        before = content[last : match.start()]
-        pieces += [before, _gap(before, at_edge=not pieces and not before)]
-        pieces.append(f"Figure: {caption}" if caption else NEUTRAL)
+        pieces += [content[last : match.start()], f"Figure: {caption}" if caption else NEUTRAL]
         last = match.end()
-        after = content[last : last + 2]
-        pieces.append("\n" * (2 - _leading_breaks(after)) if after else "")
     pieces.append(content[last:])
-    return "".join(pieces)
-
-
-def _gap(before: str, *, at_edge: bool) -> str:
-    """Line breaks missing between the text before a mark and the paragraph to come."""
-    if at_edge or not before:
-        return ""
-    return "\n" * (2 - min(2, len(before) - len(before.rstrip("\n"))))
-
-
-def _leading_breaks(text: str) -> int:
-    return min(2, len(text) - len(text.lstrip("\n")))
+    return "\n\n".join(piece for piece in pieces if piece)

@@ -39,9 +39,8 @@ def extract_documents(config: PipelineConfig, workspace: Workspace) -> StepResul
     settings = config.extraction
     root = settings.input if settings.input.is_dir() else settings.input.parent
     jobs = list_files(settings.input)
-    fingerprint = hash_json([VERSION, settings.model_dump(mode="json", exclude={"input"})])
     journal_path = workspace.progress / f"{STEP}.jsonl"
-    with Journal(journal_path, fingerprint) as journal:
+    with Journal(journal_path, journal_fingerprint(config)) as journal:
         done = {j.file_path: r for j in jobs if (r := _finished(journal, j, workspace)) is not None}
         missing = [job for job in jobs if job.file_path not in done]
         if done:
@@ -68,6 +67,12 @@ def extract_documents(config: PipelineConfig, workspace: Workspace) -> StepResul
         write_jsonl(workspace.raw_knowledge, rows)
     journal.discard()
     return result
+
+
+def journal_fingerprint(config: PipelineConfig) -> str:
+    """What a journal's records depend on, besides the files themselves."""
+    settings = config.extraction.model_dump(mode="json", exclude={"input"})
+    return hash_json([VERSION, settings])
 
 
 def list_files(source: Path) -> list[Job]:

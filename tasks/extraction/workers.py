@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 _START_LIMIT_S = 300.0
 _POLL_S = 0.1
+# Read without Docling, so that a worker need not wait for its import.
+_LIGHT = {".txt", ".text", ".md", ".markdown", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp"}
 
 
 @dataclass
@@ -54,7 +56,7 @@ def read_files(
         while waiting or any(w.job for w in workers):
             busy = sum(w.job is not None for w in workers)
             while len(workers) < min(num_workers, len(waiting) + busy):
-                workers.append(_start(root, assets, settings))
+                workers.append(_start(root, assets, settings, preload=_need_docling(waiting)))
             wait([w.pipe for w in workers], timeout=_POLL_S)
             for worker in list(workers):
                 done = _step(worker, settings)
@@ -73,10 +75,15 @@ def read_files(
             _stop(worker)
 
 
-def _start(root: Path, assets: Path, settings: ExtractionSettings) -> _Worker:
+def _need_docling(jobs: Sequence[Job]) -> bool:
+    return any(job.path.suffix.lower() not in _LIGHT for job in jobs)
+
+
+def _start(root: Path, assets: Path, settings: ExtractionSettings, *, preload: bool) -> _Worker:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs, root, assets, settings), daemon=True)
+    arguments = (theirs, root, assets, settings, preload)
+    process = context.Process(target=_serve, args=arguments, daemon=True)
     process.start()
     theirs.close()
     return _Worker(process, ours, time.monotonic())
@@ -133,13 +140,16 @@ def _stop(worker: _Worker) -> None:
     worker.pipe.close()
 
 
-def _serve(pipe: Connection, root: Path, assets: Path, settings: ExtractionSettings) -> None:
+def _serve(
+    pipe: Connection, root: Path, assets: Path, settings: ExtractionSettings, preload: bool
+) -> None:
     """Loop of a worker process: read one job after the other until the parent is gone."""
     import importlib
 
-    # Before the first job's clock runs: these take seconds.
-    importlib.import_module("docling.document_converter")
-    importlib.import_module("tasks.extraction.pdf")
+    if preload:
+        # Before the first job's clock runs: these take seconds.
+        importlib.import_module("docling.document_converter")
+        importlib.import_module("tasks.extraction.pdf")
     logging.getLogger("docling").setLevel(logging.ERROR)
     pipe.send("ready")
     while True:

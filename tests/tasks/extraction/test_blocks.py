@@ -118,7 +118,9 @@ def test_aligned_rows_become_a_table():
 
 
 def test_one_stretched_line_is_no_table():
-    stretched = [line(w, 112, left=50 + 70 * i, width=20) for i, w in enumerate("a b c d".split())]
+    stretched = [
+        line(w, 112, left=50 + 70 * i, width=20) for i, w in enumerate(["a", "b", "c", "d"])
+    ]
     found = read(line("A line of running text", 100), *stretched, line("and its end.", 124))
     assert [kind for kind, _ in found] == ["paragraph"]
 
