@@ -22,7 +22,7 @@ def train_stage1(config: str = _CONFIG, overrides: Sequence[str] = (), force: bo
     with open_run(config, overrides, force=force) as run:
         settings, ws = run.config, run.workspace
         run.step("tokenizer", lambda _: tokenizer_task(settings, ws))
-        run.step("base", lambda _: base_task(settings, ws))
+        run.step("base", lambda on_metrics: base_task(settings, ws, on_metrics))
         _train(run, "stage1")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from clara_model.errors import CheckpointError, ConfigError
 from configs.schema import ModelSettings, PipelineConfig
 from tasks.captioning.insert import insert_captions
 from tasks.progress import progress
-from tasks.storage import StepResult, read_records
+from tasks.storage import Record, StepResult, read_records, write_jsonl
 from tasks.workspace import Workspace
 
 # Weights only as safetensors: a pickle from the hub would run code while it loads.
@@ -43,15 +43,24 @@ def prepare_tokenizer(config: PipelineConfig, workspace: Workspace) -> StepResul
     return StepResult({"vocabulary": tokenizer.get_vocab_size()})
 
 
-def prepare_base(config: PipelineConfig, workspace: Workspace) -> StepResult:
+def prepare_base(
+    config: PipelineConfig,
+    workspace: Workspace,
+    on_metrics: Callable[[list[Record]], None] | None = None,
+) -> StepResult:
     """Write the base decoder to models/base: pretrained on the spot, or brought in.
+
+    Args:
+        config: The pipeline's settings.
+        workspace: Where documents and tokenizer lie.
+        on_metrics: Given the loss of every step when pretraining is over.
 
     Raises:
         ConfigError: If `model.base` is neither `built-in`, a folder, nor an id the hub gives.
     """
     target = workspace.models / "base"
     if config.model.base == "built-in":
-        return _pretrain(config, workspace, target)
+        return _pretrain(config, workspace, target, on_metrics)
     with _replacing(target) as folder:
         source = Path(config.model.base)
         if source.is_dir():
@@ -74,17 +83,22 @@ def user_texts(workspace: Workspace) -> list[str]:
     return [insert_captions(row["content"], captions) for row in rows]
 
 
-def _pretrain(config: PipelineConfig, workspace: Workspace, target: Path) -> StepResult:
+def _pretrain(
+    config: PipelineConfig,
+    workspace: Workspace,
+    target: Path,
+    on_metrics: Callable[[list[Record]], None] | None,
+) -> StepResult:
     from clara_model.base.pretrain import pretrain_base
 
     settings = config.model.built_in
+    lines: list[Record] = []
     with progress("pretraining the built-in decoder", settings.steps) as advance:
-        done = 0
 
-        def on_progress(report: dict[str, float]) -> None:
-            nonlocal done
-            advance(int(report["step"]) - done, note=f"loss {report['loss']:.3f}")
-            done = int(report["step"])
+        def on_progress(report: Record) -> None:
+            before = lines[-1]["step"] if lines else 0
+            advance(report["step"] - before, note=f"loss {report['loss']:.3f}")
+            lines.append({"step": report["step"], "loss": report["loss"]})
 
         result = pretrain_base(
             workspace.models / "tokenizer",
@@ -94,9 +108,24 @@ def _pretrain(config: PipelineConfig, workspace: Workspace, target: Path) -> Ste
             world_share=config.training.world.share,
             on_progress=on_progress,
         )
+    _keep_losses(workspace.root / "logs" / "base" / "metrics.jsonl", lines)
+    if on_metrics is not None:
+        on_metrics(lines)
     return StepResult(
-        {key: value for key, value in result.items() if isinstance(value, int | float)}
+        {
+            "steps": result["steps"],
+            "parameters": result["parameters"],
+            "loss_first": result["first_loss"],
+            "loss_last": result["last_loss"],
+        }
     )
+
+
+def _keep_losses(path: Path, lines: list[Record]) -> None:
+    """Write the curve; the part before a checkpoint that this run resumed from is kept."""
+    first = lines[0]["step"] if lines else 0
+    earlier = read_records(path) if path.is_file() and first > 1 else []
+    write_jsonl(path, [*(line for line in earlier if line["step"] < first), *lines])
 
 
 def _save_tokenizer(model: ModelSettings, folder: Path) -> None:

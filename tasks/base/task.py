@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
@@ -19,8 +22,12 @@ def tokenizer_task(config: PipelineConfig, workspace: Workspace) -> StepResult:
 
 
 @task(name="prepare base", cache_policy=NO_CACHE, persist_result=False)
-def base_task(config: PipelineConfig, workspace: Workspace) -> StepResult:
+def base_task(
+    config: PipelineConfig,
+    workspace: Workspace,
+    on_metrics: Callable[[list[dict[str, Any]]], None] | None = None,
+) -> StepResult:
     """Pretrain the built-in decoder, or bring in another one."""
     from tasks.base.prepare import prepare_base
 
-    return prepare_base(config, workspace)
+    return prepare_base(config, workspace, on_metrics)
