@@ -19,6 +19,9 @@ from tasks.workspace import Workspace
 _HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt", "*.py"]
 
 
+_KEEP_EVERY = 20  # steps between two writes of the loss curve
+
+
 def prepare_tokenizer(config: PipelineConfig, workspace: Workspace) -> StepResult:
     """Write the base's tokenizer to models/tokenizer.
 
@@ -92,6 +95,7 @@ def _pretrain(
     from clara_model.base.pretrain import pretrain_base
 
     settings = config.model.built_in
+    curve = workspace.root / "logs" / "base" / "metrics.jsonl"
     lines: list[Record] = []
     with progress("pretraining the built-in decoder", settings.steps) as advance:
 
@@ -99,6 +103,8 @@ def _pretrain(
             before = lines[-1]["step"] if lines else 0
             advance(report["step"] - before, note=f"loss {report['loss']:.3f}")
             lines.append({"step": report["step"], "loss": report["loss"]})
+            if len(lines) % _KEEP_EVERY == 0:
+                _keep_losses(curve, lines)
 
         result = pretrain_base(
             workspace.models / "tokenizer",
@@ -108,7 +114,7 @@ def _pretrain(
             world_share=config.training.world.share,
             on_progress=on_progress,
         )
-    _keep_losses(workspace.root / "logs" / "base" / "metrics.jsonl", lines)
+    _keep_losses(curve, lines)
     if on_metrics is not None:
         on_metrics(lines)
     return StepResult(
