@@ -19,6 +19,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from clara_model.base.muon import Muon
 from clara_model.base.reading import Reader, Text
 from clara_model.base.settings import BuiltInSettings
 from clara_model.errors import ConfigError
@@ -117,9 +118,8 @@ class _Run:
         self.settings = settings
         self.reader = Reader(settings, encode, [encode(text) for text in user_texts], world_share)
         self.model = build_decoder(settings, tokenizer).train()
-        self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), weight_decay=settings.weight_decay, betas=(0.9, 0.99)
-        )
+        self.optimizers = build_optimizers(self.model)
+        self.rates = (settings.learning_rate, settings.embedding_rate)
         self.pad = int(tokenizer.pad_token_id)
         self.step = 0
         self.first_loss = self.last_loss = float("nan")
@@ -128,13 +128,15 @@ class _Run:
     def train_step(self) -> float:
         """One optimizer step; returns its loss."""
         ids, weights = _pad(self.reader.batch(self.step), self.pad)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.settings.learning_rate * _rate(self.step, self.settings)
+        for optimizer, rate in zip(self.optimizers, self.rates, strict=True):
+            for group in optimizer.param_groups:
+                group["lr"] = rate * _rate(self.step, self.settings)
         loss = weighted_loss(self.model, ids, weights)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
         self.step += 1
         self.last_loss = float(loss.detach())
         if self.step == 1:
@@ -149,7 +151,7 @@ class _Run:
             "first_loss": self.first_loss,
             "last_loss": self.last_loss,
             "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
         }
         fresh = path.with_suffix(".new")
         torch.save(state, fresh)
@@ -163,7 +165,8 @@ class _Run:
             log.warning("%s belongs to other settings or texts; pretraining starts anew", path)
             return
         self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
         self.step = state["step"]
         self.first_loss, self.last_loss = state["first_loss"], state["last_loss"]
         log.info("pretraining goes on after step %d", self.step)
@@ -191,6 +194,14 @@ def weighted_loss(model: LlamaForCausalLM, ids: Tensor, weights: Tensor) -> Tens
     logits = model.lm_head(hidden[counted])
     losses = torch.nn.functional.cross_entropy(logits, ids[:, 1:][counted], reduction="none")
     return (losses * weights[:, 1:][counted]).sum() / weights[:, 1:].sum()
+
+
+def build_optimizers(model: LlamaForCausalLM) -> tuple[Muon, torch.optim.AdamW]:
+    """Muon for the matrices inside the blocks, AdamW for the tied embeddings and the norms."""
+    matrices = [p for p in model.model.layers.parameters() if p.ndim == 2]
+    chosen = {id(p) for p in matrices}
+    others = [p for p in model.parameters() if id(p) not in chosen]
+    return Muon(matrices), torch.optim.AdamW(others, betas=(0.9, 0.99), weight_decay=0.0)
 
 
 def _pad(texts: list[Text], pad: int) -> tuple[Tensor, Tensor]:

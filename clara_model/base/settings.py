@@ -22,20 +22,24 @@ class BuiltInSettings(BaseModel):
     ffn: PositiveInt = Field(default=384, description="width of the feed-forward layers")
     max_position: PositiveInt = Field(default=4096, description="longest sequence, in tokens")
     init_std: PositiveFloat = Field(default=0.06, description="spread of the first weights")
-    steps: PositiveInt = Field(default=320, description="optimizer steps")
+    steps: PositiveInt = Field(default=300, description="optimizer steps")
     copy_steps: int = Field(
-        default=100, ge=0, description="first steps, in which half the texts are words to copy"
+        default=60, ge=0, description="first steps, in which half the texts are words to copy"
     )
     short_steps: int = Field(
-        default=200, ge=0, description="first steps, in which documents grow from one fact to all"
+        default=160, ge=0, description="first steps, in which documents grow from one fact to all"
     )
     batch_size: PositiveInt = Field(default=32, description="texts in a step")
-    learning_rate: PositiveFloat = Field(default=3.0e-3, description="peak rate of AdamW")
+    learning_rate: PositiveFloat = Field(
+        default=1.0e-2, description="peak rate of Muon, for the matrices"
+    )
+    embedding_rate: PositiveFloat = Field(
+        default=3.3e-3, description="peak rate of AdamW, for embeddings and norms"
+    )
     warmup_steps: int = Field(default=20, ge=0, description="steps of linear warm-up")
     decay_share: float = Field(
-        default=0.3, ge=0.0, le=1.0, description="share of the steps in which the rate falls to 0"
+        default=0.25, ge=0.0, le=1.0, description="share of the steps in which rates fall to 0"
     )
-    weight_decay: float = Field(default=0.01, ge=0.0, description="weight decay of AdamW")
     checkpoint_every: PositiveInt = Field(default=100, description="steps between checkpoints")
     seed: int = Field(default=0, description="of the weights and of the texts drawn")
 

@@ -157,7 +157,7 @@ def test_texts_of_full_documents_are_the_prompts_of_the_stages(
     lists = [text for text in texts if text.startswith(starts["list"])]
     singles = [text for text in texts if text.startswith(starts["single"])]
     assert len(lists) > 40
-    assert len(singles) > 35
+    assert len(singles) > 5
     for text in singles:
         user, answer = text.split("<|user|>")[1].split("<|assistant|> ")
         document, question = user.removeprefix("Background:\n").split("\n\nQuestion:")
