@@ -58,12 +58,12 @@ def save_progress(engine: DeepSpeedEngine, folder: Path, progress: Progress, ran
 
 
 def find_progress(folder: Path, identity: str) -> tuple[Path, Progress] | None:
-    """The newest checkpoint of this training, if any; those of another are left alone and named."""
+    """The newest checkpoint of this training, if any; newer ones of another are named."""
     for path in reversed(_finished(folder)):
         progress = Progress(**json.loads((path / _STATE).read_text(encoding="utf-8")))
         if progress.identity == identity:
             return path, progress
-        log.warning("%s is of other settings, rows or weights: training starts anew", path)
+        log.warning("%s is of other settings, rows or weights and is not continued", path)
     return None
 
 

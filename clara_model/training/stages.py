@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_FIXED = ("doc_max_length", "compr_rate", "different_mem_tokens", "lora_r")
+_FIXED = ("doc_max_length", "compr_rate", "different_mem_tokens", "lora_r", "adapter_alpha",
+          "lora_dropout")  # fmt: skip
 
 
 def load_model(spec: TrainSpec, ranks: Ranks) -> Clara:
@@ -76,8 +77,9 @@ def make_batch(
 
 
 def _check_same(model: Clara, spec: TrainSpec) -> None:
+    config = spec.clara_config()
     for name in _FIXED:
-        has, wants = getattr(model.config, name), getattr(spec.model, name)
+        has, wants = getattr(model.config, name), getattr(config, name)
         if has != wants:
             raise ConfigError(
                 f"{spec.init} has {name} {has}, but model.{name} is {wants}; train the stage "

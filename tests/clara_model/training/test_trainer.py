@@ -102,6 +102,28 @@ def test_a_run_cut_off_at_any_step_ends_with_the_same_weights(
     assert [line["step"] for line in read_metrics(spec.metrics_path)] == [1, 2, 3, 4, 5, 6]
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{"zero_stage": 0}, {"zero_stage": 1}, {"zero_stage": 3}, {"precision": "bf16"}],
+    ids=str,
+)
+def test_every_zero_stage_and_precision_continues_exactly(
+    make_spec: MakeSpec,
+    ranks: Ranks,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: dict,
+) -> None:
+    places = {"work": tmp_path / "other", "logs": tmp_path / "other"}
+    expected = _train(make_spec("stage1", **places, **options), ranks)
+    spec = make_spec("stage1", output=tmp_path / "cut" / "stage1", **options)
+    with monkeypatch.context() as patch:
+        _kill_at(4, patch)
+        with pytest.raises(Killed):
+            Trainer(spec, ranks).train()
+    assert _same(_train(spec, ranks), expected)
+
+
 def test_the_last_two_checkpoints_are_kept(make_spec: MakeSpec, ranks: Ranks) -> None:
     spec = make_spec("stage1")
     Trainer(spec, ranks).train()
@@ -114,7 +136,7 @@ def test_a_checkpoint_of_other_settings_is_not_continued(
     Trainer(make_spec("stage1"), ranks).train()
     other = make_spec("stage1", training={"learning_rate": 1e-3})
     Trainer(other, ranks).train()
-    assert "training starts anew" in caplog.text
+    assert "other settings, rows or weights" in caplog.text
     assert [line["step"] for line in read_metrics(other.metrics_path)] == [1, 2, 3, 4, 5, 6]
 
 

@@ -175,6 +175,22 @@ def test_ranks_die_with_the_process_that_started_them(
 
 
 @pytest.mark.slow
+def test_an_interrupted_stage_leaves_no_process(
+    workspace: Workspace, make_config: MakeConfig
+) -> None:
+    processes: list[int] = []
+
+    def interrupt(lines: list[dict]) -> None:
+        processes.extend(_descendants(os.getpid()))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_stage(make_config(steps=5000), workspace, "stage1", on_metrics=interrupt)
+    assert processes
+    assert _all_gone(processes, timeout_s=0)
+
+
+@pytest.mark.slow
 def test_one_and_two_ranks_train_the_same_weights(
     workspace: Workspace, make_config: MakeConfig
 ) -> None:
