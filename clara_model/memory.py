@@ -119,6 +119,10 @@ def build_memory(
         batch_size: Documents per forward pass.
         checkpoint_hash: From `compressor_hash`, which is asked where None.
         on_progress: Called with documents done and documents in all.
+
+    Raises:
+        CheckpointError: If the folder holds something else.
+        DataError: If a document is empty.
     """
     expected = checkpoint_hash or compressor_hash(model)
     if _read_hash(folder) != expected:
@@ -191,6 +195,8 @@ def _read_hash(folder: Path) -> str | None:
 
 def _start_anew(folder: Path, checkpoint_hash: str) -> None:
     if folder.exists():
+        if not (folder / _META).is_file() and any(p.name[0] != "." for p in folder.iterdir()):
+            raise CheckpointError(f"{folder} holds something else than memories; choose another")
         log.info("%s: memories of another compressor are made anew", folder)
         shutil.rmtree(folder)
     folder.mkdir(parents=True)

@@ -111,3 +111,10 @@ def test_an_unknown_document_is_named(model: Clara, tmp_path: Path) -> None:
 def test_a_folder_without_a_store_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="holds no memory store"):
         MemoryStore.open(tmp_path, "abc")
+
+
+def test_a_folder_of_other_things_is_left_alone(model: Clara, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(CheckpointError, match="something else than memories"):
+        build_memory(model, _texts(2), tmp_path)
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
