@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 STEP = "extract"
 # Part of the journal's fingerprint: raise it when the same file would come out differently.
-VERSION = 1
+VERSION = 2
 
 
 def extract_documents(config: PipelineConfig, workspace: Workspace) -> StepResult:

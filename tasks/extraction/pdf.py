@@ -58,7 +58,7 @@ def read_pdf(path: Path, settings: ExtractionSettings, store: PictureStore) -> E
             page.close()
     finally:
         document.close()
-    composed = compose(_without_repeated(pages, store))
+    composed = compose([_label_pictures(page) for page in _without_repeated(pages, store)])
     return Extracted(
         content=composed.content,
         page_starts=list(composed.page_starts),
@@ -171,25 +171,26 @@ def _read_page(
     running = [(b.left, b.top, b.right, b.bottom) for b in segments if len(b.text) > _LONGEST_LABEL]
     for i, (place, picture) in enumerate(join_pictures(page, pictures, running), start=1):
         if text := store.add(picture, f"picture {i} on page {number}"):
-            labels, segments = _take_labels(segments, place)
-            segments.append(Box(text + labels, *place, kind="picture"))
+            segments.append(Box(text, *place, kind="picture"))
     return Page(number, width, height, tuple(segments)), by_ocr
 
 
-def _take_labels(segments: list[Box], place: Rect) -> tuple[str, list[Box]]:
-    """Short texts inside a picture as one paragraph below it, and the segments without them."""
-    inside = [
-        b
-        for b in segments
-        if b.kind == "text"
-        and place[0] <= b.left
-        and b.right <= place[2]
-        and place[1] <= b.middle <= place[3]
-    ]
-    if not inside or any(len(b.text) > _LONGEST_LABEL for b in inside):
-        return "", segments  # a background of running text
-    words = [join_row(row).text for row in split_rows(inside)]
-    return "\n\n" + "; ".join(words), [b for b in segments if b not in inside]
+def _label_pictures(page: Page) -> Page:
+    """The page with short texts inside each picture as one paragraph below it."""
+    boxes = list(page.boxes)
+    for picture in [b for b in boxes if b.kind == "picture"]:
+        inside = [b for b in boxes if b.kind == "text" and _is_inside(b, picture)]
+        if not inside or any(len(b.text) > _LONGEST_LABEL for b in inside):
+            continue  # a background of running text
+        labels = "; ".join(join_row(row).text for row in split_rows(inside))
+        boxes = [b for b in boxes if b not in inside and b is not picture]
+        boxes.append(replace(picture, text=f"{picture.text}\n\n{labels}"))
+    return replace(page, boxes=tuple(boxes))
+
+
+def _is_inside(box: Box, area: Box) -> bool:
+    across = area.left <= box.left and box.right <= area.right
+    return across and area.top <= box.middle <= area.bottom
 
 
 def _without_repeated(pages: list[Page], store: PictureStore) -> list[Page]:
