@@ -60,8 +60,13 @@ def collate(
     if not rows:
         raise DataError("cannot build a batch of no rows")
     if stage == "stage1":
-        rng = random.Random(generator_seed)
-        examples = [_pretrain_example(row, tokenizer, config, rng) for row in rows]
+        # A generator a row: its wording must not depend on how a batch is cut over ranks.
+        examples = [
+            _pretrain_example(
+                row, tokenizer, config, random.Random(f"{generator_seed} {row['docs'][0]}")
+            )
+            for row in rows
+        ]
     elif stage == "stage2":
         examples = [
             _answer_example(row, row["answer"], len(row["docs"]), tokenizer, config) for row in rows

@@ -41,7 +41,7 @@ def train_stage3(config: str = _CONFIG, overrides: Sequence[str] = (), force: bo
 
 
 def _train(run: Run, stage: Literal["stage1", "stage2", "stage3"]) -> None:
-    metrics = run.workspace.models / stage / "metrics.jsonl"
+    metrics = run.workspace.logs / stage / "metrics.jsonl"
     run.step(
         stage,
         lambda on_metrics: train_task(run.config, run.workspace, stage, on_metrics),

@@ -93,6 +93,11 @@ class Workspace:
         return self.root / "manifests"
 
     @property
+    def logs(self) -> Path:
+        """Per stage: metrics.jsonl (losses by step) and the log of its processes."""
+        return self.root / "logs"
+
+    @property
     def progress(self) -> Path:
         """Journals of steps that are not finished; removed when they are."""
         return self.root / "progress"

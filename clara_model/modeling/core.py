@@ -22,7 +22,7 @@ from clara_model.modeling.retrieval import cosine_scores
 from clara_model.topk import straight_through_topk
 
 
-@dataclass(slots=True)
+@dataclass  # without slots: DeepSpeed reads an output through vars()
 class ClaraOutput:
     """What a forward pass gives.
 

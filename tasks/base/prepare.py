@@ -95,7 +95,7 @@ def _pretrain(
     from clara_model.base.pretrain import pretrain_base
 
     settings = config.model.built_in
-    curve = workspace.root / "logs" / "base" / "metrics.jsonl"
+    curve = workspace.logs / "base" / "metrics.jsonl"
     lines: list[Record] = []
     with progress("pretraining the built-in decoder", settings.steps) as advance:
 

@@ -136,7 +136,7 @@ def _weights_hash(workspace: Workspace, name: str) -> str:
 
 def losses(workspace: Workspace, stage: str) -> list[tuple[int, float]]:
     """(step, loss) of a stage's training; of a step done twice (after a kill) the last counts."""
-    path = workspace.root / "logs" / stage / "metrics.jsonl"
+    path = workspace.logs / stage / "metrics.jsonl"
     if not path.is_file():
         return []
     points: dict[int, float] = {}

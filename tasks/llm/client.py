@@ -1,4 +1,4 @@
-"""A patient client for OpenAI-compatible endpoints: bounded, retrying, cached, and careful with keys."""
+"""A patient client for OpenAI-compatible endpoints: bounded, retrying, cached, discreet."""
 
 from __future__ import annotations
 
@@ -182,17 +182,17 @@ class ChatClient:
         """
         code, words = err.status_code, self._providers_words(err)
         failure = f"HTTP {code}: {words}"
+        if code in (401, 402, 403, 404) or _is_out_of_quota(err):
+            remedy = _REMEDY.get(code, _REMEDY[429])
+            self._fatal = ServiceError(
+                f"{self.base_url}: {failure} (model '{self.settings.model}'); {remedy}"
+            )
+            raise self._fatal from None
         wait = _retry_after(err)
         if wait is not None and wait > LONGEST_WAIT_S:
             self._fatal = ServiceError(
                 f"{self.base_url}: {failure}. It asks to wait {wait:.0f} s: run again later",
                 retryable=True,
-            )
-            raise self._fatal from None
-        if code in (401, 402, 403, 404) or _is_out_of_quota(err):
-            remedy = _REMEDY.get(code, _REMEDY[429])
-            self._fatal = ServiceError(
-                f"{self.base_url}: {failure} (model '{self.settings.model}'); {remedy}"
             )
             raise self._fatal from None
         if code in (408, 409, 425, 429) or code >= 500:

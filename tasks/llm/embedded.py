@@ -94,7 +94,8 @@ class _Handler(BaseHTTPRequestHandler):
         except UnknownTask as err:
             self._refuse(HTTPStatus.BAD_REQUEST, str(err))
             return
-        except Exception:  # noqa: BLE001 - a server reports its fault to the client and lives on
+        except Exception:
+            # A server reports its fault to the client and lives on.
             log.exception("the embedded endpoint failed on a request")
             self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, "the rules failed; see the log")
             return

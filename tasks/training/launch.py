@@ -62,7 +62,6 @@ def train_stage(
     write_text(path, spec.model_dump_json(indent=2) + "\n")
     _run(spec, _command(spec, path), on_metrics)
     lines = read_metrics(spec.metrics_path)
-    write_text(spec.output / spec.metrics_path.name, spec.metrics_path.read_text(encoding="utf-8"))
     shutil.rmtree(spec.work)
     return StepResult(counts=_counts(spec, lines, time.monotonic() - started))
 
@@ -86,7 +85,6 @@ def build_spec(config: PipelineConfig, workspace: Workspace, stage: Stage) -> Tr
         "stage2": workspace.models / "stage1",
         "stage3": workspace.models / training.stage3.init_from,
     }[stage]
-    root = workspace.root.resolve()
     base = (workspace.models / "base").resolve()
     world = workspace.world / rows[stage].name if training.world.share > 0 else None
     inputs = [path for path in (rows[stage], world, base, init) if path is not None]
@@ -99,7 +97,7 @@ def build_spec(config: PipelineConfig, workspace: Workspace, stage: Stage) -> Tr
         init=init.resolve() if init else None,
         output=(workspace.models / stage).resolve(),
         work=(workspace.progress / stage).resolve(),
-        logs=root / "logs" / stage,
+        logs=(workspace.logs / stage).resolve(),
         memory=(workspace.memory / "store").resolve() if stage == "stage3" else None,
         inputs_hash=hash_json([hash_path(path, workspace) for path in inputs]),
         model=ModelPart(**_known(ModelPart, config.model.model_dump())),

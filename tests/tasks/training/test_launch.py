@@ -128,7 +128,7 @@ def test_three_stages_follow_each_other(workspace: Workspace, make_config: MakeC
         assert counts["loss_first"] == lines[0]["loss"]
         assert counts["loss_last"] == lines[-1]["loss"]
         assert (workspace.models / stage / "config.json").is_file()
-        assert (workspace.models / stage / "metrics.jsonl").is_file()
+        assert (workspace.logs / stage / "metrics.jsonl").is_file()
         assert not (workspace.progress / stage).exists()
     assert 0 <= counts["recall_at_1_last"] <= 1
 
