@@ -7,6 +7,8 @@ import logging
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
 from tasks.storage import write_json
 
 log = logging.getLogger(__name__)
@@ -20,6 +22,9 @@ class Reply:
     prompt_tokens: int
     completion_tokens: int
     cached: bool = False
+
+
+_STORED = TypeAdapter(Reply)
 
 
 class ReplyCache:
@@ -41,10 +46,10 @@ class ReplyCache:
         path = self.path(key)
         try:
             stored = json.loads(path.read_text(encoding="utf-8"))["reply"]
-            return replace(Reply(**stored), cached=True)
+            return replace(_STORED.validate_python(stored), cached=True)
         except FileNotFoundError:
             return None
-        except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError):  # not text, not JSON, or of another form
             log.warning("%s is damaged; its request is asked again", path)
             return None
 

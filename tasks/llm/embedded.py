@@ -77,7 +77,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             request = json.loads(body)
             fault = _find_fault(request)
-        except ValueError:
+        except (ValueError, RecursionError):
             fault = "the body is not JSON"
         if fault:
             self._refuse(HTTPStatus.BAD_REQUEST, fault)
@@ -90,7 +90,7 @@ class _Handler(BaseHTTPRequestHandler):
             )
             return
         try:
-            text = answer(request["messages"])
+            reply = _completion(request, answer(request["messages"]))
         except UnknownTask as err:
             self._refuse(HTTPStatus.BAD_REQUEST, str(err))
             return
@@ -99,12 +99,12 @@ class _Handler(BaseHTTPRequestHandler):
             log.exception("the embedded endpoint failed on a request")
             self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, "the rules failed; see the log")
             return
-        self._send(HTTPStatus.OK, _completion(request, text))
+        self._send(HTTPStatus.OK, reply)
 
     def _read_body(self) -> bytes | None:
         """The body as announced; None if there is none, having refused."""
         length = self.headers.get("Content-Length", "")
-        if not length.isdigit():
+        if not length.isdecimal():
             self.close_connection = True
             self._refuse(HTTPStatus.LENGTH_REQUIRED, "Content-Length is missing")
             return None
@@ -120,7 +120,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(status, {"error": error})
 
     def _send(self, status: HTTPStatus, value: dict[str, Any]) -> None:
-        data = json.dumps(value, ensure_ascii=False).encode()
+        data = json.dumps(value).encode()  # ASCII: half a surrogate pair must not break a reply
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
@@ -144,6 +144,9 @@ def _find_fault(request: Any) -> str | None:
         return "'messages' must be a non-empty list"
     if not all(isinstance(m, dict) and "role" in m and "content" in m for m in messages):
         return "each message needs 'role' and 'content'"
+    parts = [p for m in messages if isinstance(m["content"], list) for p in m["content"]]
+    if not all(isinstance(part, dict) for part in parts):
+        return "each part of a 'content' list must be an object with a 'type'"
     return None
 
 
