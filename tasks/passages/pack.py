@@ -78,9 +78,11 @@ def _fit(unit: Unit, context: str, limit: int, count: CountTokens) -> Iterator[U
         yield from _fit(spelled, context, limit, count)
         return
     clauses = split_clauses(unit.text) if unit.kind != "code" else [unit.text]
-    part = ""
+    part, end = "", 0
     for clause in clauses:
-        longer = part + joiner(part, clause) + clause
+        start = unit.text.index(clause, end)
+        longer = part + unit.text[end:start] + clause if part else clause
+        end = start + len(clause)
         if count(_render(context, [_like(unit, longer)])) <= limit:
             part = longer
             continue

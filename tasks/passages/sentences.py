@@ -16,6 +16,10 @@ _CLOSERS = "\"'”’)]»」』）】》*_"
 _ENGLISH_END = re.compile(rf"[.!?…]+[{re.escape(_CLOSERS)}]*(?=\s)")
 _CHINESE_END = re.compile(rf"(?:[。！？；!?]+|……)[{re.escape(_CLOSERS)}]*")
 _LAST_WORD = re.compile(r"([\w.]+)$")
+_INITIALS = re.compile(r"(?:[A-Z]\.)+[A-Z]")
+_WIDE_MARKS = "。！？；，、：（）【】《》「」『』"
+# Marks that English and Chinese share: what stands before them tells the language.
+_SHARED_MARKS = "”’…\"')]!?,;:."
 
 HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]")
 _KANA = re.compile(r"[\u3040-\u30ff]")
@@ -55,10 +59,14 @@ def split_clauses(sentence: str) -> list[str]:
 
 
 def joiner(before: str, after: str) -> str:
-    """What stands between two sentences: nothing in Chinese, else a space."""
+    """What stands between two sentences: nothing after Chinese marks, else a space."""
     if not before or not after:
         return ""
-    return "" if _is_wide(before[-1]) or (_is_wide(after[0]) and _is_wide(before[-1])) else " "
+    core = before.rstrip(_SHARED_MARKS)
+    if core and core[-1] in _WIDE_MARKS:
+        return ""
+    has_mark = core != before
+    return "" if core and has_mark and _is_wide(core[-1]) and _is_wide(after[0]) else " "
 
 
 def _cut(text: str, ends: set[int]) -> list[str]:
@@ -87,6 +95,8 @@ def _ends_english(text: str, match: re.Match[str]) -> bool:
     last = word[1]
     if len(last) == 1 and last.isalpha() and last.isupper():
         return last == "I"
+    if _INITIALS.fullmatch(last):
+        return False
     if last.lower() in _ABBREVIATIONS:
         # "no. 5" and "vol. 2", but "The answer was no. Nobody spoke."
         return last.lower() in {"no", "p"} and not following[:1].isdigit()
@@ -99,4 +109,4 @@ def _between_digits(text: str, end: int) -> bool:
 
 
 def _is_wide(char: str) -> bool:
-    return HAN.match(char) is not None or char in "。！？；，、：”’）】》…"
+    return HAN.match(char) is not None or char in _WIDE_MARKS

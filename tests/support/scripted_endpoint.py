@@ -64,7 +64,7 @@ class Endpoint:
 
 @contextmanager
 def serve(script: Script | list[Act]) -> Iterator[Endpoint]:
-    """Answer each POST by a function of its body and number, or by a list, its last act repeated."""
+    """Answer each POST by a function of its body and number, or by a list (its last repeats)."""
     acts = script
     endpoint = Endpoint(
         (lambda _, number: acts[min(number, len(acts) - 1)]) if isinstance(acts, list) else acts

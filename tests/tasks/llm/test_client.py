@@ -98,7 +98,7 @@ def test_request_carries_model_messages_limits_and_key(tmp_path):
         Act(body='{"choices": []}'),
         Act(body='{"error": {"message": "said with status 200"}}'),
     ],
-    ids=["500", "503", "408", "429", "html-502", "cut", "html-200", "list", "no-choice", "error-200"],
+    ids="500 503 408 429 html-502 cut html-200 list no-choice error-200".split(),
 )
 def test_passing_fault_is_survived(tmp_path, fault):
     with serve([fault, say("fine")]) as server:
