@@ -6,16 +6,21 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Literal
 
 from tasks.passages.sentences import split_sentences
 
 Kind = Literal["sentence", "item", "row", "code"]
 
-_HEADING = re.compile(r"(#{1,6})\s+(.+?)\s*#*$")
+_HEADING = re.compile(r"(#{1,6})\s+(.+?)(?:\s+#+)?\s*$")
 _ITEM = re.compile(r"\s*(?:[-*+•]|\d{1,3}[.)])\s+")
+# Only these begin a list in the midst of a paragraph: "in\n1904. Then" is no list.
+_FIRST_ITEM = re.compile(r"\s*(?:[-*+•]|1[.)])\s+")
 _RULE = re.compile(r"\s*\|?[\s:|-]+\|?\s*$")
-_FENCE = re.compile(r"\s*(```|~~~)")
+_BREAK = re.compile(r"\s*(?:([-*_])(?:\s*\1){2,}|={3,})\s*$")
+_FENCE = re.compile(r"\s*(?:```[^`]*$|~~~)")
+_CELL_EDGE = re.compile(r"(?<!\\)\|")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,14 @@ def read_units(content: str) -> list[Unit]:
         headings = tuple(title for _, title in path)
         units += _units_of(block, offset, headings)
     return units
+
+
+def split_cells(row: str) -> list[str]:
+    """The cells of a table row, without the spaces around them; `\\|` stays in its cell."""
+    _, *cells = _CELL_EDGE.split(row.strip())
+    if cells and not cells[-1].strip():
+        cells.pop()
+    return [" ".join(cell.split()) for cell in cells]
 
 
 def page_of(offset: int, page_starts: list[list[int]]) -> int | None:
@@ -97,14 +110,31 @@ def _units_of(block: str, offset: int, headings: tuple[str, ...]) -> Iterator[Un
     if _FENCE.match(lines[0]):
         code = [line for line in lines if not _FENCE.match(line) and line.strip()]
         yield from (Unit(line.rstrip(), "code", offset, headings) for line in code)
-    elif len(lines) > 1 and all(line.lstrip().startswith("|") for line in lines):
-        yield from _rows(lines, offset, headings)
-    elif _ITEM.match(lines[0]):
-        yield from (Unit(item, "item", offset, headings) for item in _items(lines))
-    else:
-        text = " ".join(line.strip() for line in lines)
-        for sentence in split_sentences(text):
-            yield Unit(sentence, "sentence", offset, headings)
+        return
+    for kind, run in _runs([line for line in lines if not _BREAK.match(line)]):
+        if kind == "row" and len(run) > 1:
+            yield from _rows(run, offset, headings)
+        elif kind == "item":
+            yield from (Unit(item, "item", offset, headings) for item in _items(run))
+        else:
+            for sentence in split_sentences(" ".join(run)):
+                yield Unit(sentence, "sentence", offset, headings)
+
+
+def _runs(lines: list[str]) -> Iterator[tuple[Kind, list[str]]]:
+    """Consecutive lines of one kind: a table's rows, a list's lines, a paragraph's lines."""
+    kinds: list[Kind] = []
+    for line in lines:
+        before = kinds[-1] if kinds else None
+        item = _FIRST_ITEM if before == "sentence" else _ITEM
+        if line.lstrip().startswith("|"):
+            kinds.append("row")
+        elif before == "item" or item.match(line):
+            kinds.append("item")
+        else:
+            kinds.append("sentence")
+    for kind, run in groupby(zip(kinds, lines, strict=True), key=lambda pair: pair[0]):
+        yield kind, [line for _, line in run]
 
 
 def _rows(lines: list[str], offset: int, headings: tuple[str, ...]) -> Iterator[Unit]:
@@ -129,8 +159,7 @@ def _items(lines: list[str]) -> list[str]:
 
 def _tidy_row(line: str) -> str:
     """A row without the spaces that align its columns."""
-    cells = [" ".join(cell.split()) for cell in line.strip().strip("|").split("|")]
-    return "| " + " | ".join(cells) + " |"
+    return "| " + " | ".join(split_cells(line)) + " |"
 
 
 def _plain(heading: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 
-from tasks.passages.blocks import Unit
+from tasks.passages.blocks import Unit, split_cells
 from tasks.passages.sentences import joiner, split_clauses
 
 CountTokens = Callable[[str], int]
@@ -103,8 +103,7 @@ def _like(unit: Unit, text: str) -> Unit:
 
 def _spell_row(unit: Unit) -> str:
     """A row too wide for its header line: each cell with its column's name."""
-    names = [cell.strip() for cell in unit.table_head.strip("|").split("|")]
-    cells = [cell.strip() for cell in unit.text.strip("|").split("|")]
+    names, cells = split_cells(unit.table_head), split_cells(unit.text)
     names += [""] * (len(cells) - len(names))
     pairs = zip(names, cells, strict=False)
     return "; ".join(f"{name}: {cell}" if name else cell for name, cell in pairs if cell)
@@ -121,6 +120,6 @@ def _render(context: str, units: list[Unit]) -> str:
             lines.append(line)
         else:
             if head:
-                lines += [head, "|" + "---|" * (head.count("|") - 1)]
+                lines += [head, "|" + "---|" * len(split_cells(head))]
             lines += texts
     return "\n".join(lines)
