@@ -59,7 +59,7 @@ def read_units(content: str) -> list[Unit]:
 
 
 def split_cells(row: str) -> list[str]:
-    """The cells of a table row, without the spaces around them; `\\|` stays in its cell."""
+    """The cells of a table row without the spaces around them; an escaped bar parts none."""
     _, *cells = _CELL_EDGE.split(row.strip())
     if cells and not cells[-1].strip():
         cells.pop()

@@ -48,13 +48,17 @@ def pack(units: Iterable[Unit], limit: int, count: CountTokens) -> Iterator[Pack
         batch: list[Unit] = []
         for unit in section:
             for piece in _fit(unit, context, limit, count):
-                if isinstance(piece, TooLong):
-                    yield piece
-                    continue
-                if batch and count(_render(context, [*batch, piece])) > limit:
+                # A passage ends where a piece is left out: its text has no hidden gaps.
+                ends = isinstance(piece, TooLong) or (
+                    count(_render(context, [*batch, piece])) > limit
+                )
+                if batch and ends:
                     yield Packed(_render(context, batch), headings, batch[0].offset)
                     batch = []
-                batch.append(piece)
+                if isinstance(piece, TooLong):
+                    yield piece
+                else:
+                    batch.append(piece)
         if batch:
             yield Packed(_render(context, batch), headings, batch[0].offset)
 
