@@ -23,7 +23,10 @@ def test_paragraph_becomes_sentences():
 
 
 def test_headings_become_paths_that_end_at_the_next_of_their_level():
-    content = "Zero.\n\n# Town\n\nOne.\n\n## Mill **house**\nTwo.\n\n### Bell\n\n## Bridge\n\nThree.\n# End\nFour."
+    content = (
+        "Zero.\n\n# Town\n\nOne.\n\n## Mill **house**\nTwo.\n\n### Bell\n\n"
+        "## Bridge\n\nThree.\n# End\nFour."
+    )
     assert [(u.text, u.headings) for u in read_units(content)] == [
         ("Zero.", ()),
         ("One.", ("Town",)),
