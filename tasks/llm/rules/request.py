@@ -1,4 +1,4 @@
-"""What the rules understand of a conversation: our prompts' task line, passage marks, and images."""
+"""What the rules read in a conversation: the task line, passage marks, and images."""
 
 from __future__ import annotations
 

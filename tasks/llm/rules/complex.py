@@ -1,0 +1,109 @@
+"""Questions that need two facts: one fact names what the other is about, or both are asked."""
+
+from __future__ import annotations
+
+import re
+
+from tasks.llm.rules.facts import Fact, mentions
+from tasks.llm.rules.verbs import AUXILIARIES, PAST, THIRD
+
+_BEFORE_NAMES = AUXILIARIES | frozenset(
+    "do does did of for by in at to with from on under after against".split()
+)
+_HAN = re.compile(r"[\u4e00-\u9fff]")
+
+
+def join_facts(facts: list[Fact]) -> list[Fact]:
+    """Every question that two of the facts make together: chains first, then pairs."""
+    return [*_chains(facts), *_when_and_where(facts), *_pairs(facts)]
+
+
+def _chains(facts: list[Fact]) -> list[Fact]:
+    """Ask "Where was the person who founded Tidewater Optics born?": two steps."""
+    joined = []
+    for named in facts:
+        name, description = named.answer, named.description
+        if not description or not re.match(r"[A-Z\u4e00-\u9fff]|the [A-Z]", name):
+            continue
+        name = re.sub(r"^[Tt]he ", "", name)
+        for asked in facts:
+            if asked is named or asked.sentence == named.sentence:
+                continue
+            if not mentions(asked.question, name) or mentions(description, name):
+                continue
+            if mentions(description, asked.answer) or mentions(asked.answer, name):
+                continue
+            if asked.description and asked.description == description:
+                continue
+            if description.startswith("the ") and description.split()[1] in asked.question.split():
+                continue
+            question = _put(description, name, asked.question)
+            if question is None:
+                continue
+            joined.append(Fact(question, asked.answer, asked.subject, "", asked.sentence))
+    return joined
+
+
+def _put(description: str, name: str, question: str) -> str | None:
+    """The question with a description in the name's place; None if the name is part of more."""
+    if _HAN.search(question):
+        return question.replace(name, description)
+    match = re.search(rf"(\w+) (?:the )?{re.escape(name)}(?= [a-z]|[?,])(?! and )", question)
+    if match is None or not (match[1] in _BEFORE_NAMES or match[1] in PAST or match[1] in THIRD):
+        return None
+    return question[: match.end(1)] + f" {description}" + question[match.end() :]
+
+
+def _when_and_where(facts: list[Fact]) -> list[Fact]:
+    """Ask "When and where was Mara Velin born?": two answers of one sentence."""
+    joined = []
+    whens = {f.question[5:]: f for f in facts if f.question.startswith("When ")}
+    for fact in facts:
+        when = whens.get(fact.question[6:]) if fact.question.startswith("Where ") else None
+        if when is not None and when.sentence == fact.sentence:
+            question = f"When and where {fact.question[6:]}"
+            joined.append(_both(question, when, fact))
+    return joined
+
+
+def _pairs(facts: list[Fact]) -> list[Fact]:
+    """Ask "How long is the bridge, and who designed it?": two facts about one subject."""
+    joined = []
+    used: set[str] = set()
+    for i, first in enumerate(facts):
+        for second in facts[i + 1 :]:
+            if second.sentence == first.sentence or second.subject != first.subject:
+                continue
+            if not first.subject or {first.question, second.question} & used:
+                continue
+            if not mentions(first.question, first.subject) or first.answer == second.answer:
+                continue
+            if mentions(second.question, first.answer) or mentions(first.question, second.answer):
+                continue
+            used |= {first.question, second.question}
+            joined.append(_pair(first, second))
+    return joined
+
+
+def _pair(first: Fact, second: Fact) -> Fact:
+    subject = first.subject
+    if _HAN.search(first.question):
+        rest = second.question.removeprefix(subject)
+        return _both(f"{first.question.rstrip('？')}，{rest}", first, second)
+    follow = second.question[0].lower() + second.question[1:]
+    is_thing = re.match(r"(?:the|each|an?) ", subject) is not None
+    if is_thing and follow.count(subject) == 1 and not _is_plural(subject):
+        follow = follow.replace(subject, "it")
+    return _both(f"{first.question[:-1]}, and {follow}", first, second)
+
+
+def _is_plural(subject: str) -> bool:
+    head = re.split(r" (?:of|in|on|from|for)\b", subject)[0]
+    return head.endswith("s") and not head.endswith("ss")
+
+
+def _both(question: str, first: Fact, second: Fact) -> Fact:
+    comma = "，" if _HAN.search(question) else ", "
+    if "," in first.answer + second.answer:
+        comma = "; "
+    return Fact(question, f"{first.answer}{comma}{second.answer}", first.subject)

@@ -1,0 +1,194 @@
+"""Rewording by rule: names and numbers stay, every sentence stays, the wording moves."""
+
+from __future__ import annotations
+
+import re
+
+from tasks.llm.rules.clauses import read_clauses
+from tasks.llm.rules.verbs import PAST, participle_of
+from tasks.passages.sentences import detect_language, joiner, split_sentences
+
+# Pairs that fit the same places of a sentence, so that grammar survives.
+_ENGLISH = {
+    "founded": "established",
+    "is located in": "is situated in",
+    "is based in": "has its seat in",
+    "more than": "over",
+    "almost": "nearly",
+    "every year": "each year",
+    "largest": "biggest",
+    "often": "frequently",
+    "repaired": "mended",
+    "about ten": "roughly ten",
+    "needs": "requires",
+    "need": "require",
+    "shows": "displays",
+    "built": "constructed",
+    "because": "since",
+    "began": "started",
+    "started": "began",
+    "begins": "starts",
+    "makes": "produces",
+    "produced": "turned out",
+    "helps": "assists",
+    "however": "nevertheless",
+    "therefore": "for this reason",
+    "several": "a number of",
+    "many": "a large number of",
+    "only": "just",
+    "big": "large",
+    "buy": "purchase",
+    "buys": "purchases",
+    "bought": "purchased",
+    "for example": "for instance",
+    "in order to": "so as to",
+    "allows": "permits",
+    "whole": "entire",
+    "create": "produce",
+}
+_CHINESE = {
+    "位于": "坐落于",
+    "创办": "创立",
+    "成立于": "创建于",
+    "因为": "由于",
+    "所以": "因此",
+    "但是": "不过",
+    "全长": "总长",
+    "使用": "采用",
+    "许多": "很多",
+    "可以": "能够",
+    "例如": "比如",
+    "如果": "倘若",
+    "最后": "最终",
+    "目前": "现在",
+    "制作": "制造",
+    "以及": "和",
+    "由于": "因为",
+    "通常": "一般",
+    "每年": "年年",
+    "一共": "总共",
+    "去世": "逝世",
+}
+_LIST_OR_TABLE = re.compile(r"^\s*(?:\||#|[-*+•] |\d{1,2}[.)、]|```|!\[|\[IMAGE)")
+_FIRST_WORDS = re.compile(r"(?:The|A|An|Each|Every|One)\b")
+
+
+def paraphrase(passage: str) -> str:
+    """Reword a passage; names, numbers and the number of sentences stay as they are.
+
+    Tables, code and headings are kept. Where no sentence can change, their order does; a text
+    that offers neither comes back as it is.
+    """
+    pieces = re.split(r"(```.*?(?:```|\Z))", passage, flags=re.DOTALL)
+    reworded = "".join(p if p.startswith("```") else _reword_text(p) for p in pieces)
+    if " ".join(reworded.split()) != " ".join(passage.split()):
+        return reworded
+    return _reorder(passage)
+
+
+def _reword_text(text: str) -> str:
+    blocks = re.split(r"(\n+)", text)
+    return "".join(b if not b.strip() else _reword_block(b) for b in blocks)
+
+
+def _reword_block(block: str) -> str:
+    if _LIST_OR_TABLE.match(block) and not re.match(r"\s*[-*+•] ", block):
+        return block
+    mark = re.match(r"\s*(?:[-*+•] )?", block)
+    start = mark[0] if mark else ""
+    lines = block[len(start) :]
+    text = ""
+    for sentence in split_sentences(lines):
+        new = _reword_sentence(sentence) if sentence[-1] in ".。!！?？" else sentence
+        text += joiner(text, new) + new
+    same = " ".join(text.split()) == " ".join(lines.split())
+    return block if same else start + text
+
+
+def _reword_sentence(sentence: str) -> str:
+    if re.search(r"[`\"“”$*_\[\]<>{}]", sentence):
+        return sentence
+    if detect_language(sentence) == "zh":
+        return _replace(_front_chinese(sentence), _CHINESE)
+    return _turn_passive(sentence) or _front_time(sentence) or _replace_words(sentence)
+
+
+def _turn_passive(sentence: str) -> str:
+    """Turn "Y founded X in 1987." round: "X was founded by Y in 1987."; empty where not safe."""
+    clauses = read_clauses(sentence)
+    if len(clauses) != 1:
+        return ""
+    clause = clauses[0]
+    said = [clause.subject, clause.form, clause.rest, clause.place, clause.time]
+    is_whole = sentence == " ".join(filter(None, said)) + "."
+    if not is_whole or clause.aux or clause.form not in PAST or clause.verb not in _PASSIVE:
+        return ""
+    thing = re.fullmatch(r"(?:the |an? )?[A-Za-z][\w’' -]*?(?: of [\w’' -]+)?", clause.rest)
+    if thing is None or re.search(_INNER, clause.rest):
+        return ""
+    noun = re.split(r" of ", clause.rest)[0]
+    if not re.match(r"(?:the |an? |[A-Z])", clause.rest) or noun.endswith(("s", "ly")):
+        return ""
+    agent = clause.subject
+    if _FIRST_WORDS.match(agent):
+        agent = agent[0].lower() + agent[1:]
+    elif not re.search(r" [A-Z]", agent):
+        return ""
+    subject = clause.rest[0].upper() + clause.rest[1:]
+    done = f"{subject} was {participle_of(clause.verb)} by {agent}"
+    return " ".join(filter(None, [done, clause.place, clause.time])) + "."
+
+
+def _front_time(sentence: str) -> str:
+    """Put "In 1987, ..." where the sentence ends with its time; empty where it does not."""
+    clauses = read_clauses(sentence)
+    if len(clauses) != 1 or re.search(r"[,;:]", sentence):
+        return ""
+    time = clauses[0].time
+    if not time.startswith(("in ", "on ")) or not sentence.endswith(f" {time}."):
+        return ""
+    body = sentence[: -len(time) - 2]
+    if _FIRST_WORDS.match(body):
+        body = body[0].lower() + body[1:]
+    elif not re.match(r"[A-Z][\w’'-]* (?:[A-Z]|of )", body):
+        return ""
+    return f"{time[0].upper()}{time[1:]}, {body}."
+
+
+def _front_chinese(sentence: str) -> str:
+    """Put "于1987年" in front, as 1987年 and a comma."""
+    match = re.fullmatch(
+        r"([^，。；：]{2,30}?)于(\d{4}年(?:\d{1,2}月)?(?:\d{1,2}日)?)([^，。；：年]{4,})。",
+        sentence,
+    )
+    if match is None or match[1].endswith(("由", "位", "生", "立")) or match[3][0] in "的到至在":
+        return sentence
+    return f"{match[2]}，{match[1]}{match[3]}。"
+
+
+def _replace_words(sentence: str) -> str:
+    pattern = "|".join(sorted(map(re.escape, _ENGLISH), key=len, reverse=True))
+    return re.sub(rf"(?<![\w’'-])(?:{pattern})(?![\w’'-])", lambda m: _ENGLISH[m[0]], sentence)
+
+
+def _replace(sentence: str, words: dict[str, str]) -> str:
+    pattern = "|".join(sorted(map(re.escape, words), key=len, reverse=True))
+    return re.sub(pattern, lambda m: words[m[0]], sentence)
+
+
+def _reorder(passage: str) -> str:
+    """The last sentence of the last paragraph first; a single sentence stays as it is."""
+    head, _, last = passage.rpartition("\n")
+    sentences = split_sentences(last)
+    if len(sentences) < 2 or _LIST_OR_TABLE.match(last):
+        return passage
+    text = sentences[-1]
+    for sentence in sentences[:-1]:
+        text += joiner(text, sentence) + sentence
+    return f"{head}\n{text}" if head else text
+
+
+_PASSIVE = frozenset(
+    "found design build discover invent write compose establish paint install publish".split()
+)
+_INNER = r"\b(?:in|on|at|from|to|with|against|under|by|for|about|between|and|that|his|her|its)\b"

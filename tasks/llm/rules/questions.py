@@ -1,0 +1,123 @@
+"""Questions and answers about a passage: simple, complex, and the answer to a given question."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+from tasks.llm.rules.chinese import read_chinese
+from tasks.llm.rules.complex import join_facts
+from tasks.llm.rules.english import read_english
+from tasks.llm.rules.facts import Fact, is_sound
+from tasks.llm.rules.names import Names
+from tasks.llm.rules.tables import read_tables
+from tasks.passages.sentences import HAN, detect_language, split_sentences
+
+_ITEM = re.compile(r"^\s*(?:[-*+•]|\d{1,3}[.)])\s+")
+_MARKUP = re.compile(r"[*_]{1,3}(?=\S)(.+?)(?<=\S)[*_]{1,3}")
+_NO_ANSWER_EN = "The passage does not say."
+_NO_ANSWER_ZH = "文中没有说明。"
+
+
+def ask_simple(passage: str, number: int) -> list[Fact]:
+    """At most `number` one-fact questions: clear ones first, then by variety of sentences."""
+    facts = find_facts(passage)
+    chosen: list[Fact] = []
+    for rank in sorted({fact.rank for fact in facts}):
+        chosen += _spread([fact for fact in facts if fact.rank == rank])
+    if not chosen:
+        chosen = [fact for fact in _cloze(passage) if is_sound(fact, passage)]
+    return chosen[:number]
+
+
+def ask_complex(passage: str, number: int) -> list[Fact]:
+    """At most `number` questions that need two facts: one fact inside another, else both."""
+    facts = [fact for fact in find_facts(passage) if fact.rank == 0]
+    return _distinct(join_facts(facts))[:number]
+
+
+def answer_question(question: str, passage: str) -> str:
+    """The answer of the fact whose question is most like the one asked, or a refusal."""
+    wanted = _units(question)
+    best = max(
+        find_facts(passage),
+        key=lambda fact: _likeness(wanted, _units(fact.question)),
+        default=None,
+    )
+    if best is not None and _likeness(wanted, _units(best.question)) >= 0.5:
+        return best.answer
+    return _NO_ANSWER_ZH if HAN.search(question) else _NO_ANSWER_EN
+
+
+def find_facts(passage: str) -> list[Fact]:
+    """Every sound fact of a passage in the order of its sentences, each question once."""
+    facts: list[Fact] = []
+    context, sentences = _read_lines(passage)
+    names = Names(context, sentences)
+    for number, sentence in enumerate(sentences):
+        is_chinese = detect_language(sentence) == "zh"
+        found = read_chinese(sentence) if is_chinese else read_english(sentence, names)
+        facts += [_ranked(fact, names).at(number) for fact in found]
+    facts += read_tables(passage)
+    return _distinct([fact for fact in facts if is_sound(fact, passage)])
+
+
+def _ranked(fact: Fact, names: Names) -> Fact:
+    """A fact about "the company" or "the first turbine" is asked only for want of better."""
+    is_vague = not HAN.search(fact.subject) and names.is_vague(fact.subject)
+    return replace(fact, rank=fact.rank + 1) if is_vague else fact
+
+
+def _read_lines(passage: str) -> tuple[list[str], list[str]]:
+    """Lines that are no sentences (headings), and the sentences; tables are neither."""
+    context, sentences = [], []
+    for line in passage.split("\n"):
+        if line.startswith("|"):
+            continue
+        text = _MARKUP.sub(r"\1", _ITEM.sub("", line))
+        whole = [s for s in split_sentences(text) if s[-1] in ".。！；"]
+        sentences += whole
+        if not whole:
+            context.append(text)
+    return context, sentences
+
+
+def _spread(facts: list[Fact]) -> list[Fact]:
+    """Facts in turns: the first of every sentence, then the second of every sentence."""
+    turns: dict[int, int] = {}
+    keyed = []
+    for fact in facts:
+        turn = turns.get(fact.sentence, 0)
+        turns[fact.sentence] = turn + 1
+        keyed.append(((turn, fact.sentence), fact))
+    return [fact for _, fact in sorted(keyed, key=lambda entry: entry[0])]
+
+
+def _cloze(passage: str) -> Iterator[Fact]:
+    """A sentence with its last number or name left out; only where nothing else fits."""
+    for number, sentence in enumerate(_read_lines(passage)[1]):
+        gap = re.search(
+            r"(?<=[\w ])(\d[\d.,]*\d|\d|[A-Z]\w+(?: [A-Z]\w+)*)(?= [a-z]|\.$)", sentence
+        )
+        long_enough = 6 <= len(sentence.split()) <= 25
+        if gap is None or gap.start() == 0 or not long_enough or _LEANING.match(sentence):
+            continue
+        open_text = sentence[: gap.start()] + "___" + sentence[gap.end() :]
+        yield Fact(f"Complete the sentence: {open_text}", gap[1], sentence=number, rank=2)
+
+
+_LEANING = re.compile(r"(?:It|He|She|They|This|That|These|Those|Here|There|We|You|I)\b")
+
+
+def _distinct(facts: list[Fact]) -> list[Fact]:
+    return list({fact.question: fact for fact in reversed(facts)}.values())[::-1]
+
+
+def _units(text: str) -> set[str]:
+    """Words, and single Han characters."""
+    return set(re.findall(r"[\u4e00-\u9fff]|[^\W_]+", text.lower()))
+
+
+def _likeness(one: set[str], other: set[str]) -> float:
+    return len(one & other) / max(len(one | other), 1)
