@@ -116,12 +116,20 @@ def _with_captions(document: Record, captions: dict[str, str]) -> tuple[str, lis
     content, starts = document["content"], document.get("page_starts", [])
     if not starts:
         return insert_captions(content, captions), []
-    text, moved = insert_captions(content[: starts[0][1]], captions), []
+    text, moved = _insert(content[: starts[0][1]], captions), []
     ends = [start for _, start in starts[1:]] + [len(content)]
     for (page, start), end in zip(starts, ends, strict=True):
         moved.append([page, len(text)])
-        text += insert_captions(content[start:end], captions)
+        text += _insert(content[start:end], captions)
     return text, moved
+
+
+def _insert(part: str, captions: dict[str, str]) -> str:
+    """Captions into one page's text; blank lines at its ends, which go with a mark, come back."""
+    text = insert_captions(part, captions)
+    before = "\n\n" if part[:1].isspace() and not text[:1].isspace() else ""
+    after = "\n\n" if part[-1:].isspace() and not text[-1:].isspace() else ""
+    return before + text + after
 
 
 def _token_counter(path: Path) -> CountTokens:
