@@ -12,7 +12,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice, product
+from itertools import combinations, islice, product
 from typing import Any, Literal, NamedTuple
 
 from clara_model import world_words as words
@@ -26,6 +26,8 @@ BLOCK = 8
 GRID = 7
 # Questions that share one crowd of candidates: compressing the candidates is what stage 3 costs.
 QUESTIONS_PER_CROWD = 10
+# Half of the questions that ask for retrieval name nobody: words alone find only the other half.
+CODE_SHARE = 0.5
 
 
 class Fact(NamedTuple):
@@ -50,10 +52,34 @@ class Entity:
         order = rng.sample(self.facts, len(self.facts))
         return " ".join(_fill(rng.choice(fact.statements), self.name, fact.value) for fact in order)
 
-    def questions(self, rng: random.Random) -> list[tuple[str, str]]:
-        """One (question, answer) pair for every fact, in a drawn order and wording."""
+    def questions(self, rng: random.Random, *, code_share: float = 0.0) -> list[tuple[str, str]]:
+        """One (question, answer) pair for every fact, in a drawn order and wording.
+
+        Args:
+            rng: Where the draws come from.
+            code_share: Chance that a question gives the code instead of the name.
+        """
         order = rng.sample(self.facts, len(self.facts))
-        return [(_fill(rng.choice(fact.questions), self.name), fact.value) for fact in order]
+        return [
+            (
+                _fill(
+                    rng.choice(fact.questions),
+                    code_of(self.name) if rng.random() < code_share else self.name,
+                ),
+                fact.value,
+            )
+            for fact in order
+        ]
+
+
+def code_of(name: str) -> str:
+    """The short form of a full name, such as `JUN-FOU` for Juniper Foundry.
+
+    No document tells it and no word of it is in the name, so matching words finds nothing: who
+    retrieves by a code must have learnt what it stands for.
+    """
+    first, second = name.split()
+    return f"{_CODES[first]}-{_CODES[second]}"
 
 
 def draw_entity(rng: random.Random, split: Split) -> Entity:
@@ -115,25 +141,43 @@ def stage1_rows(
 
 def stage2_rows(count: int, seed: int, split: Split, num_docs: int = 1) -> Iterator[dict[str, Any]]:
     """Rows of one question and `num_docs` documents, one of which holds the answer."""
-    for row in _question_rows("stage2", count, seed, split, num_docs, per_crowd=1):
+    for row in _question_rows("stage2", count, seed, split, num_docs, 1, 0.0):
         yield {**row, "answer": row["gold_answer"]}
 
 
 def stage3_rows(
-    count: int, seed: int, split: Split, num_candidates: int = 20
+    count: int,
+    seed: int,
+    split: Split,
+    num_candidates: int = 20,
+    *,
+    code_share: float = CODE_SHARE,
 ) -> Iterator[dict[str, Any]]:
-    """Rows of one question and `num_candidates` documents whose names share words."""
+    """Rows of one question and `num_candidates` documents whose names share words.
+
+    Args:
+        count: How many rows.
+        seed: Names the world; the same seed gives the same rows.
+        split: Whose names to use.
+        num_candidates: Documents a row.
+        code_share: Chance that a question gives a code instead of a name.
+    """
     yield from _question_rows(
-        "stage3", count, seed, split, num_candidates, per_crowd=QUESTIONS_PER_CROWD
+        "stage3", count, seed, split, num_candidates, QUESTIONS_PER_CROWD, code_share
     )
 
 
 def benchmark_rows(
-    count: int, seed: int, split: Split, num_candidates: int = 20
+    count: int,
+    seed: int,
+    split: Split,
+    num_candidates: int = 20,
+    *,
+    code_share: float = CODE_SHARE,
 ) -> Iterator[dict[str, Any]]:
     """Rows like those of stage 3, for measuring: other ids, other draws."""
     yield from _question_rows(
-        "benchmark", count, seed, split, num_candidates, per_crowd=QUESTIONS_PER_CROWD
+        "benchmark", count, seed, split, num_candidates, QUESTIONS_PER_CROWD, code_share
     )
 
 
@@ -147,25 +191,35 @@ def vocabulary() -> list[str]:
                 found.update(_fill(sentence, "", "").replace(".", "").replace("?", "").split())
     for names in (words.GIVEN_NAMES, words.FAMILY_NAMES, words.COMPANY_NAMES, words.COMPANY_KINDS):
         found.update(names)
-    return sorted(found)
+    return sorted(found | set(_CODES.values()))
 
 
 def _question_rows(
-    stage: str, count: int, seed: int, split: Split, num_docs: int, *, per_crowd: int
+    stage: str,
+    count: int,
+    seed: int,
+    split: Split,
+    num_docs: int,
+    per_crowd: int,
+    code_share: float,
 ) -> Iterator[dict[str, Any]]:
-    rows = _endless_question_rows(stage, seed, split, num_docs, per_crowd)
+    rows = _endless_question_rows(stage, seed, split, num_docs, per_crowd, code_share)
     yield from islice(rows, count)
 
 
 def _endless_question_rows(
-    stage: str, seed: int, split: Split, num_docs: int, per_crowd: int
+    stage: str, seed: int, split: Split, num_docs: int, per_crowd: int, code_share: float
 ) -> Iterator[dict[str, Any]]:
     index = 0
     while True:
         rng = _rng(seed, split, stage, index)
         crowd = draw_crowd(rng, split, num_docs)
         documents = [entity.document(rng) for entity in crowd]
-        asked = [(e, q, a) for e, entity in enumerate(crowd) for q, a in entity.questions(rng)]
+        asked = [
+            (e, question, answer)
+            for e, entity in enumerate(crowd)
+            for question, answer in entity.questions(rng, code_share=code_share)
+        ]
         for target, question, answer in rng.sample(asked, min(per_crowd, len(asked))):
             order = rng.sample(range(num_docs), num_docs)
             yield {
@@ -216,6 +270,19 @@ def _split_of_block(i: int, j: int) -> Split:
 
 def _rng(seed: int, split: Split, purpose: str, index: int) -> random.Random:
     return random.Random(f"world/{seed}/{split}/{purpose}/{index}")
+
+
+def _codes(names: list[str]) -> dict[str, str]:
+    """Three letters for each word: its first, and the first later two that nobody took."""
+    taken: dict[str, str] = {}
+    for name in names:
+        letters = name.upper()
+        options = (letters[0] + a + b for a, b in combinations(letters[1:], 2))
+        taken[next(code for code in options if code not in taken)] = name
+    return {name: code for code, name in taken.items()}
+
+
+_CODES = _codes(words.GIVEN_NAMES + words.FAMILY_NAMES + words.COMPANY_NAMES + words.COMPANY_KINDS)
 
 
 def _fill(sentence: str, name: str, value: str = "") -> str:

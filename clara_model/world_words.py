@@ -15,8 +15,8 @@ GIVEN_NAMES = _words("""
 Adrian Alice Amber Anton Arthur Astrid Bella Bernard Bianca Boris Bruno Carla Cedric Celia Clara
 Conrad Cora Daphne Darius Delia Dennis Diana Dora Edgar Edith Elias Ellen Elsa Emil Esther Fabian
 Felix Fiona Flora Frank Gemma Gerald Gina Gloria Gordon Greta Gustav Hanna Harold Hazel Hector
-Helga Henry Hilda Hugo Ida Igor Ingrid Irene Ivan Jasper Joan Jonas Judith Julius Karen Kasper
-Laura Leo Lydia Magnus Marta Martin Miriam Nadia Nestor Nina Norman Olga Oscar Pamela Paul Petra
+Helga Henry Hilda Hugo Irma Igor Ingrid Irene Ivan Jasper Joan Jonas Judith Julius Karen Kasper
+Laura Leonard Lydia Magnus Marta Martin Miriam Nadia Nestor Nina Norman Olga Oscar Pamela Paul Petra
 Quentin Rosa
 """)
 
@@ -80,7 +80,8 @@ radios ropes scissors soap telescopes tents tractors trumpets umbrellas violins 
 """)
 
 COLOURS = _words("""
-amethyst beige black blue brown crimson golden green grey orange pink purple
+azure beige black blue bronze brown crimson golden green grey indigo ivory lavender maroon orange
+pink purple scarlet silver teal turquoise violet white yellow
 """)
 
 ANIMALS = _words("""

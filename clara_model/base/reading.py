@@ -25,6 +25,8 @@ COPY_WEIGHT = 1.0
 # Of the texts of the world: lists of questions (stage 1), single questions (stages 2 and 3); the
 # rest are paraphrases. A list holds five answers for the price of about one and a half.
 LIST_SHARE, SINGLE_SHARE = 0.85, 0.12
+# Chance that a question gives a code, so that the decoder learns what codes stand for.
+CODE_SHARE = 0.3
 PLAIN_TOKENS = 96
 
 
@@ -109,7 +111,7 @@ class Reader:
 
     def _list(self, entity: world.Entity, rng: random.Random, with_system: bool) -> Text:
         text = self._prompt(prompts.list_qa_turn(entity.document(rng)), with_system)
-        for i, (question, answer) in enumerate(entity.questions(rng)):
+        for i, (question, answer) in enumerate(entity.questions(rng, code_share=CODE_SHARE)):
             line = prompts.question_line(question)
             text.add(self.encode(f"\n{line}" if i else f" {line}"), QUESTION_WEIGHT)
             text.add(self.encode(f" {answer}"), ANSWER_WEIGHT)
@@ -117,7 +119,7 @@ class Reader:
         return text
 
     def _single(self, entity: world.Entity, rng: random.Random, with_system: bool) -> Text:
-        question, answer = rng.choice(entity.questions(rng))
+        question, answer = rng.choice(entity.questions(rng, code_share=CODE_SHARE))
         text = self._prompt(prompts.answer_turn(entity.document(rng), question), with_system)
         text.add(self.encode(f" {answer}"), ANSWER_WEIGHT)
         text.add(self.encode("</s>"), QUESTION_WEIGHT)
