@@ -56,12 +56,19 @@ def read_reply(text: str, form: type[_Form]) -> _Form:
 
 
 def _find_object(text: str) -> Any:
-    fenced = _FENCE.search(text)
-    body = fenced[1] if fenced else text
-    start, end = body.find("{"), body.rfind("}")
-    if start < 0 or end < start:
+    """The outermost JSON object of the whole text, or else of a code fence in it."""
+    faults = []
+    for body in (text, *_FENCE.findall(text)):
+        start, end = body.find("{"), body.rfind("}")
+        if start < 0:
+            continue
+        if end < start:
+            faults.append("it never ends")
+            continue
+        try:
+            return json.loads(body[start : end + 1])
+        except (ValueError, RecursionError) as err:  # also digits or depths without end
+            faults.append(str(err))
+    if not faults:
         raise UnreadableReply("there is no JSON object")
-    try:
-        return json.loads(body[start : end + 1])
-    except json.JSONDecodeError as err:
-        raise UnreadableReply(f"the JSON is broken at character {err.pos} ({err.msg})") from err
+    raise UnreadableReply(f"the JSON is broken ({faults[-1]})")
