@@ -15,7 +15,8 @@ _ABOUT_THE_TEXT = re.compile(
     re.IGNORECASE,
 )
 _FILE_NAME = re.compile(
-    r"\b[\w-]+\.(pdf|docx?|pptx?|xlsx?|html?|md|txt|png|jpe?g|tiff?|webp|jsonl?)\b", re.IGNORECASE
+    r"\b[\w-]+\.(pdf|docx?|pptx?|xlsx?|html?|md|txt|png|jpe?g|tiff?|webp|jsonl?)(?![a-z0-9])",
+    re.IGNORECASE,
 )
 _WORD = re.compile(r"[^\W_]+")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
@@ -49,7 +50,8 @@ def fault_of_pair(question: str, answer: str, passage: str, *, verbatim: bool) -
         return "the question speaks of a text, figure or file"
     if _FILE_NAME.search(question) or _FILE_NAME.search(answer):
         return "a file name is in it"
-    if len(said) > 2 and _contains(asked, said):
+    # A name has two characters in Chinese; two Latin letters stand anywhere.
+    if len(said) > (1 if HAN.search(said) else 2) and _contains(asked, said):
         return "the question holds its answer"
     missing = _missing_numbers(answer, passage)
     if missing:

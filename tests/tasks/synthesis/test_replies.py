@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 import pytest
@@ -79,7 +80,5 @@ def test_unreadable_reply_says_why(text, fault):
 
 @given(st.text(alphabet=st.sampled_from(list('{}[]":,`ab1 \\n')), max_size=40))
 def test_any_text_is_read_or_unreadable(text):
-    try:
-        read_reply(text, Paraphrase)
-    except UnreadableReply as err:
-        assert str(err)
+    with contextlib.suppress(UnreadableReply):
+        assert read_reply(text, Paraphrase).paraphrase
