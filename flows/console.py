@@ -27,6 +27,8 @@ _ENVIRONMENT = {
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "TOKENIZERS_PARALLELISM": "false",
+    # Bars of libraries inside our own; downloads from the hub keep theirs.
+    "TQDM_DISABLE": "1",
 }
 
 _FLOWS = {
@@ -47,6 +49,9 @@ def prepare_console(*, debug: bool) -> None:
     """Set up logging and the environment of the libraries that a command may import later."""
     for key, value in _ENVIRONMENT.items():
         os.environ.setdefault(key, value)
+    if not Path("/dev/nvidia0").exists():
+        # DeepSpeed would look for every accelerator it knows, and warn about each.
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")
     if debug:
         os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "DEBUG"
     handler = logging.StreamHandler(sys.stderr)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -32,6 +33,21 @@ _DATA_ROWS = (
     ("held-out questions", "mine", "benchmark_rows"),
 )
 
+_NUMBER_COLUMNS = {
+    "count", "steps", "loss first", "loss last", "seconds", "n", "exact match", "F1", "contains",
+    "Recall@1", "R@3", "R@5", "MRR",
+}  # fmt: skip
+
+_SYSTEM_NAMES = {
+    "closed_book": "no documents",
+    "full_text": "full text",
+    "bm25": "BM25",
+    "encoder": "before stage3",
+    "stage3": "stage 3",
+    "stage2": "stage 2",
+    "stage1": "stage 1",
+}
+
 
 def step_markdown(title: str, manifest: Manifest) -> str:
     """A step's outcome as Markdown, for the Prefect page."""
@@ -43,9 +59,7 @@ def step_markdown(title: str, manifest: Manifest) -> str:
 
 def print_plan(console: Console, plan: dict[str, Step], workspace: Workspace) -> list[str]:
     """Show which steps are done and which will run; returns the names of the latter."""
-    table = Table(title=f"Plan for {workspace.root}", title_justify="left")
-    for column in ("step", "what it does", "state"):
-        table.add_column(column)
+    table = _table(f"Plan for {workspace.root}", "step", "what it does", "state")
     pending: list[str] = []
     for name, step in plan.items():
         # A step after one that will run reads what that one writes: its turn is open.
@@ -132,28 +146,31 @@ def _loss_table(manifests: dict[str, Manifest]) -> Table:
 
 
 def _scores_table(workspace: Workspace) -> Table:
+    """Exact match with its interval, F1 and containment, a line per benchmark and system."""
     table = _table(
-        "Scores on held-out questions", "benchmark", "setting", "system", "n",
-        "exact match", "F1", "containment",
+        "Scores on held-out questions (95 % interval)", "benchmark", "setting", "system", "n",
+        "exact match", "F1", "contains",
     )  # fmt: skip
     for row in _evaluation(workspace).get("scores", []):
+        metrics = row["metrics"]
         table.add_row(
-            row["benchmark"], row["setting"], row["system"], str(row["n"]),
-            *(_interval(row["metrics"].get(name)) for name in ("em", "f1", "containment")),
+            row["benchmark"], row["setting"], _name(row["system"]), str(row["n"]),
+            _interval(metrics["em"]), _value(metrics["f1"]), _value(metrics["containment"]),
         )  # fmt: skip
     return table
 
 
 def _retrieval_table(workspace: Workspace) -> Table:
     table = _table(
-        "Retrieval of the gold passage among the candidates", "benchmark", "setting", "retriever",
-        "n", "Recall@1", "Recall@3", "Recall@5", "MRR",
+        "Gold passage among the candidates (95 % interval)", "benchmark", "setting", "retriever",
+        "n", "Recall@1", "R@3", "R@5", "MRR",
     )  # fmt: skip
     for row in _evaluation(workspace).get("retrieval", []):
-        names = ("recall@1", "recall@3", "recall@5", "mrr")
+        metrics = row["metrics"]
         table.add_row(
-            row["benchmark"], row["setting"], row["system"], str(row["n"]),
-            *(_interval(row["metrics"].get(name)) for name in names),
+            row["benchmark"], row["setting"], _name(row["system"]), str(row["n"]),
+            _interval(metrics["recall@1"]),
+            *(_value(metrics[name]) for name in ("recall@3", "recall@5", "mrr")),
         )  # fmt: skip
     return table
 
@@ -175,17 +192,24 @@ def _evaluation(workspace: Workspace) -> dict[str, Any]:
 
 
 def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left")
-    for position, column in enumerate(columns):
-        table.add_column(column, justify="left" if position < 1 else "right")
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        is_number = column in _NUMBER_COLUMNS
+        table.add_column(column, justify="right" if is_number else "left", no_wrap=is_number)
     return table
+
+
+def _name(system: str) -> str:
+    return _SYSTEM_NAMES.get(system, system)
 
 
 def _number(value: float) -> str:
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.3f}"
 
 
-def _interval(metric: dict[str, float] | None) -> str:
-    if metric is None or metric.get("value") is None:
-        return "-"
-    return f"{metric['value']:.2f} [{metric['low']:.2f}, {metric['high']:.2f}]"
+def _value(metric: dict[str, float]) -> str:
+    return f"{metric['value']:.2f}"
+
+
+def _interval(metric: dict[str, float]) -> str:
+    return f"{metric['value']:.2f} ({metric['low']:.2f}-{metric['high']:.2f})"

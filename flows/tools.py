@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from textwrap import indent
 from typing import Literal
 
 from rich.console import Console
@@ -42,7 +43,7 @@ def ask_question(question: str, config: Path, overrides: Sequence[str], *, as_js
         page = f", page {citation.page}" if citation.page else ""
         place = escape(f"{citation.source}{page}")
         console.print(f"\n\\[{number}] {place}  (score {citation.score:.2f})", highlight=False)
-        console.print(f"    {escape(citation.text)}", style="dim", highlight=False)
+        console.print(escape(indent(citation.text, "    ")), style="dim", highlight=False)
 
 
 def rebuild_report(config: Path, overrides: Sequence[str]) -> None:
