@@ -106,6 +106,12 @@ class StageSettings(Settings):
     schedule: Literal["cosine", "constant", "linear"] = Field(default="cosine")
     warmup_ratio: float = Field(default=0.03, ge=0.0, lt=1.0, description="share of steps")
     weight_decay: float = Field(default=0.0, ge=0.0)
+    adam_beta2: float = Field(
+        default=0.999,
+        gt=0.0,
+        lt=1.0,
+        description="lower for runs of a few hundred steps: the first gradients are forgotten",
+    )
     max_grad_norm: PositiveFloat = Field(default=1.0)
     checkpoint_every: PositiveInt = Field(default=100, description="steps between checkpoints")
     seed: int = Field(default=0)

@@ -80,7 +80,10 @@ def start_engine(model: Clara, spec: TrainSpec, num_micro: int) -> DeepSpeedEngi
     parameters = [parameter for _, parameter in model.trainable_parameters()]
     training = spec.training
     optimizer = torch.optim.AdamW(
-        parameters, lr=training.learning_rate, weight_decay=training.weight_decay
+        parameters,
+        lr=training.learning_rate,
+        betas=(0.9, training.adam_beta2),
+        weight_decay=training.weight_decay,
     )
     size = sum(parameter.numel() for parameter in parameters)
     engine, *_ = deepspeed.initialize(

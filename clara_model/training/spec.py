@@ -45,6 +45,7 @@ class StagePart(_Part):
     schedule: Literal["cosine", "constant", "linear"] = "cosine"
     warmup_ratio: float = 0.03
     weight_decay: float = 0.0
+    adam_beta2: float = 0.999
     max_grad_norm: float = 1.0
     checkpoint_every: int = 100
     seed: int = 0
