@@ -78,7 +78,7 @@ def test_joined_answer_may_use_other_words_but_no_other_number():
         (ENGLISH.upper().replace(".", " ."), "the paraphrase is the passage itself"),
         ("Tom Ash built Kelso's old mill; a year's yield was 3.5 tons.", "lost the number 1904"),
         ("Tom Ash built it in 1904; a year's yield was 35 tons of bells.", "lost the number 3.5"),
-        ("Tom Ash, aged 40, built it in 1904; it yielded 3.5 tons a year.", "invented the number 40"),
+        ("Tom Ash, aged 40, built it in 1904. It made 3.5 tons a year.", "invented the number 40"),
         ("Built in 1904, it made 3.5 tons.", "lost more than half"),
     ],
 )  # fmt: skip
