@@ -37,8 +37,11 @@ class Dataset:
         return [self._sources[source][row] for source, row in self.sampler.batch(step)]
 
     def documents(self) -> list[str]:
-        """Every document of every row; the same one may come many times."""
-        return [text for rows in self._sources for row in rows for text in row["docs"]]
+        """Every document that some step will see; the same one may come many times."""
+        picks = {pick for step in range(self.num_steps) for pick in self.sampler.batch(step)}
+        return [
+            text for source, row in sorted(picks) for text in self._sources[source][row]["docs"]
+        ]
 
 
 def count_micro_batches(spec: TrainSpec) -> int:
