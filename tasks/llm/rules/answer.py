@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from tasks.llm.rules.captions import describe_image
+from tasks.llm.rules.facts import Fact
 from tasks.llm.rules.paraphrase import paraphrase
 from tasks.llm.rules.questions import answer_question, ask_complex, ask_simple
 from tasks.llm.rules.request import Messages, UnknownTask, find_image, read_request
@@ -21,9 +23,9 @@ def answer(messages: Messages) -> str:
         return describe_image(image_url)
     request = read_request(messages)
     if request.task == "simple_qa":
-        reply = {"pairs": [p.as_json() for p in ask_simple(request.passage, request.number)]}
+        reply: dict[str, Any] = {"pairs": _pairs(ask_simple(request.passage, request.number))}
     elif request.task == "complex_qa":
-        reply = {"pairs": [p.as_json() for p in ask_complex(request.passage, request.number)]}
+        reply = {"pairs": _pairs(ask_complex(request.passage, request.number))}
     elif request.task == "paraphrase":
         reply = {"paraphrase": paraphrase(request.passage)}
     elif request.task == "answer":
@@ -31,3 +33,7 @@ def answer(messages: Messages) -> str:
     else:
         raise UnknownTask(f"no rules for task '{request.task}'")
     return json.dumps(reply, ensure_ascii=False)
+
+
+def _pairs(facts: list[Fact]) -> list[dict[str, str]]:
+    return [fact.as_json() for fact in facts]

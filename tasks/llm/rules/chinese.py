@@ -57,13 +57,20 @@ def _subject(clause: str) -> str | None:
         return None
     match = re.match(
         r"(.{2,16}?)(?:于(?=\d)|由(?=[^来])|是(?=[^否])|位于|坐落在|出生于|毕业于|来自|全长|共有|一共|担任|成立|连接"
-        r"|建于|高(?=\d)|重(?=\d)|长(?=\d)|宽(?=\d)|有(?=[\d一二三四五六七八九十两])|需要|使用|写|画|拥有|包括|位居|(?=\d{4}年))",
+        r"|建于|高(?=\d)|重(?=\d)|长(?=\d)|宽(?=\d)|有(?=[\d一二三四五六七八九十两])|需要|使用|写|画|拥有|包括|位居|被称为|称为|叫作|叫做|包含|属于|提供|定义|产生|具有|(?=\d{4}年))",
         clause,
     )
     if match is None:
         return None
     subject = match[1]
-    return None if re.search(r"[的地得]$|这|那|我们|它|他|她|时候|可以", subject) else subject
+    return (
+        None
+        if re.search(
+            r"[的地得也都于了与]$|^(?:尽管|两者|所有|假设|平时|其中|一个|#)|这|那|我们|它|他|她|时候|可以",
+            subject,
+        )
+        else subject
+    )
 
 
 def _read_clause(clause: str, subject: str) -> list[Fact]:
@@ -73,9 +80,13 @@ def _read_clause(clause: str, subject: str) -> list[Fact]:
     facts += _where(rest, subject)
     facts += _year(rest, subject)
     facts += _is(rest, subject)
+    facts += _what(rest, subject)
     if not re.search(r"\d{4}年", clause):
         count = _COUNT.fullmatch(clause)
-        is_article = count is not None and count["before"].endswith("是")
+        # 一 is as often an article as a number.
+        is_article = count is not None and (
+            count["number"] == "一" or count["before"].endswith("是")
+        )
         if count and not is_article and len(count["before"]) >= len(subject):
             question = f"{count['before']}多少{count['measure']}{count['after']}？"
             facts.append(Fact(question, count["number"] + count["measure"], subject))
@@ -126,7 +137,7 @@ def _year(rest: str, subject: str) -> list[Fact]:
 
 
 def _is(rest: str, subject: str) -> list[Fact]:
-    match = re.match(r"是([^，]{2,24})$", rest)
+    match = re.match(r"是([^，]{2,23}[^，的])$", rest)
     if match is None or re.search(r"[了吗呢]$|为了|因为|不", match[1]):
         return []
     what = match[1]
@@ -138,3 +149,13 @@ def _is(rest: str, subject: str) -> list[Fact]:
     if re.match(r"[一这那]|\d", what) and not what.startswith("一"):
         return []
     return [Fact(f"{subject}是什么？", what, subject, rank=1)]
+
+
+def _what(rest: str, subject: str) -> list[Fact]:
+    match = re.match(
+        r"(被称为|称为|叫作|叫做|包括|包含|属于|提供了?|定义了|产生了?|具有)([^，、]{2,18}[^，、的])$",
+        rest,
+    )
+    if match is None or re.match(r"[这那它其]", match[2]):
+        return []
+    return [Fact(f"{subject}{match[1]}什么？", match[2], subject, rank=1)]

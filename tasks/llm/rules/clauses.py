@@ -26,7 +26,8 @@ _PRONOUNS = frozenset(
     "it he she they we you i this these those that there here what who when where why how if as "
     "nobody someone everybody everyone something nothing both some many most all such one another "
     "others each its his her their our your my let while although because after before unless "
-    "not never then so thus also however only even now today half".split()
+    "but and or everything anything anyone not never then so thus also however only even now today "
+    "half".split()
 )
 _BREAKERS = frozenset(
     "how whether that which who whose whom because when where if than and or but".split()
@@ -120,10 +121,11 @@ def _is_predicate(word: str, head: Clause) -> bool:
 
 def _read_one(text: str) -> Clause | None:
     words = text.split()
-    at = _find_verb(words)
+    at = find_verb(words)
     if at is None or "," in re.sub(r"(?<=\d),(?=\d)", "", text):
         return None
-    subject, rest = " ".join(w for w in words[:at] if w not in _ADVERBS - {"first"}), words[at + 1 :]
+    subject = " ".join(word for word in words[:at] if word == "first" or word not in _ADVERBS)
+    rest = words[at + 1 :]
     aux, verb, form = "", "", words[at]
     if form in AUXILIARIES:
         aux, form = form, ""
@@ -142,9 +144,9 @@ def _read_one(text: str) -> Clause | None:
     return _strip_adjuncts(clause)
 
 
-def _find_verb(words: list[str]) -> int | None:
+def find_verb(words: list[str]) -> int | None:
     """Where the first finite verb stands, if what is before it can be a subject."""
-    if not words or words[0].lower() in _PRONOUNS:
+    if not words or re.split("[’']", words[0].lower())[0] in _PRONOUNS:
         return None
     for i, word in enumerate(words[: _MAX_SUBJECT + 1]):
         lower = word.lower()
@@ -165,6 +167,8 @@ def _find_verb(words: list[str]) -> int | None:
         following = words[i + 1] if i + 1 < len(words) else ""
         if word not in AUXILIARIES and (following in AUXILIARIES or following in PAST):
             continue  # "The price rises were ...": a noun
+        if following.endswith("ly") and i + 2 < len(words) and words[i + 2] in BASES:
+            continue  # "Power plants currently operate ..."
         return i if _is_subject(words[:i]) else None
     return None
 

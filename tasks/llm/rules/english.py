@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from tasks.llm.rules.active import DEPENDENT, NUMBER, read_active, when_where
-from tasks.llm.rules.clauses import Clause, find_title, read_clauses
+from tasks.llm.rules.clauses import Clause, find_title, find_verb, read_clauses
 from tasks.llm.rules.facts import Fact
 from tasks.llm.rules.names import Names
 from tasks.llm.rules.verbs import past_of, third_of
@@ -17,14 +17,27 @@ _PREPOSITION = re.compile(
     r"|over|since|until|as|behind|without|near|along|every|within)\b"
 )
 _POINTS_AT_PAGE = re.compile(
-    r"(?:the|each|an?) (?:[a-z]+ )?(?:picture|chart|table|figure|listing|example|text|passage|chapter|section"
-    r"|page|diagram|image|booklet|handbook|leaflet|book|line|code|output|error message)s?\b"
-    r"|(?:two|three|four|five|several|many|both)\b"
+    r"(?:the|each|an?) (?:[a-z]+ )?(?:picture|chart|table|figure|listing|example|text|passage|page"
+    r"|chapter|section|diagram|image|booklet|handbook|leaflet|book|line|code|output|message)s?\b"
+    r"|(?:[Ll]isting|[Tt]able|[Ff]igure|[Cc]hapter|[Ss]ection)\b"
+    r"|(?:[Tt]wo|[Tt]hree|[Ff]our|[Ff]ive|[Ss]everal|[Mm]any|[Bb]oth)\b"
+)
+_ACTOR = re.compile(
+    r"(?:the )?[A-Z][\w.&’'-]*(?: (?:of |of the |and |and the |& )?[A-Z][\w.&’'-]*)*"
+)
+_ASIDE = re.compile(r" \([^()]*\)")
+_DEFINITION = re.compile(
+    r"((?:The |An? )?[\w’'-]+(?: [\w’'-]+){0,3}) (is|are) "
+    r"((?:an? |the (?:process|act|ability|set|part|number|study|practice) )[^,;:()]+)"
+)
+_CUT_DEFINITION = re.compile(
+    r" (?:that|which|who|where|when|because|so|if|and|but|used|called|rather|as)\b.*"
 )
 
 
 def read_english(sentence: str, names: Names) -> list[Fact]:
     """Every fact of an English sentence, the clearest first."""
+    sentence = _ASIDE.sub("", sentence)
     facts: list[Fact] = []
     title = find_title(sentence)
     if title:
@@ -32,7 +45,29 @@ def read_english(sentence: str, names: Names) -> list[Fact]:
         facts.append(Fact(f"Who is {role}?", title[1], role, role))
     for clause in read_clauses(sentence):
         facts += _read_clause(clause, names)
-    return facts
+    return facts or _read_definition(sentence, names)
+
+
+def _read_definition(sentence: str, names: Names) -> list[Fact]:
+    """What a thing is, of a sentence that is not plain but begins with a definition."""
+    match = _DEFINITION.match(sentence)
+    # "a known, fixed size" would be cut in its middle.
+    if match is None or re.match(r", (?!which|that|who)", sentence[match.end() :]):
+        return []
+    if re.search(r"[`<>{}]", match[0]) or not sentence.endswith("."):
+        return []
+    words = match[1].split()
+    is_plain = find_verb([*words, match[2], "so"]) == len(words)
+    if not is_plain or (words[0] == "The" and words[-1].islower()):
+        return []
+    about = names.resolve(match[1])
+    kind = _CUT_DEFINITION.sub("", match[3].rstrip(". "))
+    if DEPENDENT.search(f"{about} {kind}") or _POINTS_AT_PAGE.match(about):
+        return []
+    if len(kind.split()) < 3 or re.search(r" (?:of|in|to|for|with|the|an?|by|from)$", kind):
+        return []
+    asker = "Who" if names.is_person(about) and names.is_role(kind) else "What"
+    return [Fact(f"{asker} {match[2]} {about}?", kind, about, rank=1)]
 
 
 def _read_clause(clause: Clause, names: Names) -> list[Fact]:
@@ -147,6 +182,6 @@ def _agent(clause: Clause, about: str, agent: str, names: Names) -> list[Fact]:
         return [Fact(question, role[2], about, description if names.is_role(what) else "")]
     if names.is_person(agent):
         return [Fact(f"Who {verb} {about}?", agent, about, description)]
-    if names.is_role(agent) or re.fullmatch(r"(?:the )?[A-Z].*", agent):
+    if names.is_role(agent) or _ACTOR.fullmatch(agent):
         return [Fact(f"Who {verb} {about}?", agent, about)]
     return []

@@ -1,4 +1,4 @@
-"""What the rules find in a passage: a question, its answer, and how both may be joined to others."""
+"""What the rules find in a passage: a question, its answer, and how they may be joined."""
 
 from __future__ import annotations
 

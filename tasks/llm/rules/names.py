@@ -28,8 +28,9 @@ _THINGS = (
     _INSTITUTIONS
     | _COMPANY
     | frozenset(
-        """island islands isles river mount mountain hall office quay pier street road house town city
-    village lake sea coast strait bay beacon gazette times news prize medal anchor barrel race night
+        """island islands isles river mount mountain hall office quay pier street road house town
+    city village lake sea coast strait bay beacon gazette times news prize medal anchor barrel race
+    night
     storm lamp lantern project party council committee union state states kingdom republic county
     mirror lens lift comet galaxy asteroid team service press station railway canal market park
     north south east west great little old new northern southern eastern western grey white black
@@ -118,7 +119,7 @@ class Names:
 
     def _is_common(self, first: str, rest: str) -> bool:
         """Whether a capital only marks the start of the sentence."""
-        if first in self._inner or rest[:1].isupper() or re.search(r"\d|[a-z][A-Z]", first):
+        if first in self._inner or rest[:1].isupper() or re.search(r"\d|[a-z][A-Z]|[’']s$", first):
             return False
         if re.search(rf"(?<![\w-]){re.escape(first.lower())}(?![\w-])", self._text):
             return True

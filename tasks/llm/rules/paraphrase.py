@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from tasks.llm.rules.clauses import read_clauses
-from tasks.llm.rules.verbs import PAST, participle_of
+from tasks.llm.rules.verbs import PAST, participle_of, past_of
 from tasks.passages.sentences import detect_language, joiner, split_sentences
 
 # Pairs that fit the same places of a sentence, so that grammar survives.
@@ -110,7 +110,8 @@ def _reword_sentence(sentence: str) -> str:
         return sentence
     if detect_language(sentence) == "zh":
         return _replace(_front_chinese(sentence), _CHINESE)
-    return _turn_passive(sentence) or _front_time(sentence) or _replace_words(sentence)
+    turned = _turn_passive(sentence) or _turn_active(sentence) or _front_time(sentence)
+    return turned or _replace_words(sentence)
 
 
 def _turn_passive(sentence: str) -> str:
@@ -127,7 +128,8 @@ def _turn_passive(sentence: str) -> str:
     if thing is None or re.search(_INNER, clause.rest):
         return ""
     noun = re.split(r" of ", clause.rest)[0]
-    if not re.match(r"(?:the |an? |[A-Z])", clause.rest) or noun.endswith(("s", "ly")):
+    is_plural = noun.endswith("s") and noun.split()[-1].islower()
+    if not re.match(r"(?:the |an? |[A-Z])", clause.rest) or is_plural or noun.endswith("ly"):
         return ""
     agent = clause.subject
     if _FIRST_WORDS.match(agent):
@@ -136,6 +138,28 @@ def _turn_passive(sentence: str) -> str:
         return ""
     subject = clause.rest[0].upper() + clause.rest[1:]
     done = f"{subject} was {participle_of(clause.verb)} by {agent}"
+    return " ".join(filter(None, [done, clause.place, clause.time])) + "."
+
+
+def _turn_active(sentence: str) -> str:
+    """Turn "X was designed by Y." round: "Y designed X."; empty where not safe."""
+    clauses = read_clauses(sentence)
+    if len(clauses) != 1:
+        return ""
+    clause = clauses[0]
+    said = [clause.subject, clause.aux, clause.form, clause.rest, clause.place, clause.time]
+    is_whole = sentence == " ".join(filter(None, said)) + "."
+    agent = re.fullmatch(r"by ((?:the |an? )?[A-Za-z][\w’' -]*)", clause.rest)
+    if not is_whole or agent is None or clause.aux != "was" or clause.verb not in _PASSIVE:
+        return ""
+    if not re.search(r"[A-Z]", agent[1]) or re.search(_INNER, agent[1]):
+        return ""
+    thing = clause.subject
+    if _FIRST_WORDS.match(thing):
+        thing = thing[0].lower() + thing[1:]
+    elif not re.search(r" [A-Z]", thing):
+        return ""
+    done = f"{agent[1][0].upper()}{agent[1][1:]} {past_of(clause.verb)} {thing}"
     return " ".join(filter(None, [done, clause.place, clause.time])) + "."
 
 

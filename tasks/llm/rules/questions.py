@@ -16,6 +16,19 @@ from tasks.passages.sentences import HAN, detect_language, split_sentences
 
 _ITEM = re.compile(r"^\s*(?:[-*+•]|\d{1,3}[.)])\s+")
 _MARKUP = re.compile(r"[*_]{1,3}(?=\S)(.+?)(?<=\S)[*_]{1,3}")
+_TAG = re.compile(r"</?[A-Za-z][^<>]*>|<!--.*?-->|^\s*(?:>\s*)+")
+_LINK = re.compile(r"!?\[([^\[\]]*)\](?:\([^()]*\)|\[[^\[\]]*\])")
+# A number or a name that stands inside a sentence, not at its beginning.
+_GAP = re.compile(r"(?<=\w )(?:\d[\d.,]*\d|\d|[A-Z]\w+(?: [A-Z]\w+)*)(?= [a-z]|\.$|, )")
+_NUMBERED = re.compile(
+    r"\b(?:Chapter|Listing|Figure|Table|Section|Step|Appendix|See"
+    r"|[A-Z][a-z]+(?:ary|ber|ch|il|ay|ne|ly|st))s? $"
+)
+_LEANING = re.compile(
+    r"(?:It|He|She|They|This|That|These|Those|Here|There|We|You|I|If|Let|Then|So|But|And|Now"
+    r"|In other|As|For example|However|Because|Next|Note|Remember|Keep)\b"
+)
+_MOST_GAPS = 2
 _NO_ANSWER_EN = "The passage does not say."
 _NO_ANSWER_ZH = "文中没有说明。"
 
@@ -27,7 +40,8 @@ def ask_simple(passage: str, number: int) -> list[Fact]:
     for rank in sorted({fact.rank for fact in facts}):
         chosen += _spread([fact for fact in facts if fact.rank == rank])
     if not chosen:
-        chosen = [fact for fact in _cloze(passage) if is_sound(fact, passage)]
+        gaps = [fact for fact in _cloze(passage) if is_sound(fact, passage)]
+        chosen = gaps[:_MOST_GAPS]
     return chosen[:number]
 
 
@@ -75,12 +89,18 @@ def _read_lines(passage: str) -> tuple[list[str], list[str]]:
     for line in passage.split("\n"):
         if line.startswith("|"):
             continue
-        text = _MARKUP.sub(r"\1", _ITEM.sub("", line))
+        text = _plain(line)
         whole = [s for s in split_sentences(text) if s[-1] in ".。！；"]
         sentences += whole
         if not whole:
             context.append(text)
     return context, sentences
+
+
+def _plain(line: str) -> str:
+    """A line without the marks of lists, quotes, links and emphasis."""
+    text = _LINK.sub(r"\1", _TAG.sub("", _ITEM.sub("", line)))
+    return _MARKUP.sub(r"\1", text).strip()
 
 
 def _spread(facts: list[Fact]) -> list[Fact]:
@@ -95,19 +115,19 @@ def _spread(facts: list[Fact]) -> list[Fact]:
 
 
 def _cloze(passage: str) -> Iterator[Fact]:
-    """A sentence with its last number or name left out; only where nothing else fits."""
+    """Sentences with their last number or name left out; only where nothing else fits."""
     for number, sentence in enumerate(_read_lines(passage)[1]):
-        gap = re.search(
-            r"(?<=[\w ])(\d[\d.,]*\d|\d|[A-Z]\w+(?: [A-Z]\w+)*)(?= [a-z]|\.$)", sentence
-        )
-        long_enough = 6 <= len(sentence.split()) <= 25
-        if gap is None or gap.start() == 0 or not long_enough or _LEANING.match(sentence):
+        gaps = [
+            m
+            for m in _GAP.finditer(sentence)
+            if passage.count(m[0]) == 1 and not _NUMBERED.search(sentence[: m.start()])
+        ]
+        is_whole = 6 <= len(sentence.split()) <= 25 and sentence.endswith(".")
+        if not gaps or not is_whole or _LEANING.match(sentence):
             continue
-        open_text = sentence[: gap.start()] + "___" + sentence[gap.end() :]
-        yield Fact(f"Complete the sentence: {open_text}", gap[1], sentence=number, rank=2)
-
-
-_LEANING = re.compile(r"(?:It|He|She|They|This|That|These|Those|Here|There|We|You|I)\b")
+        gap = gaps[-1]
+        open_text = f"{sentence[: gap.start()]}___{sentence[gap.end() :]}"
+        yield Fact(f"Complete the sentence: {open_text}", gap[0], sentence=number, rank=2)
 
 
 def _distinct(facts: list[Fact]) -> list[Fact]:
