@@ -35,7 +35,7 @@ def _chains(facts: list[Fact]) -> list[Fact]:
                 continue
             if asked.description and asked.description == description:
                 continue
-            if description.startswith("the ") and description.split()[1] in asked.question.split():
+            if description.startswith("the ") and mentions(asked.question, description.split()[1]):
                 continue
             question = _put(description, name, asked.question)
             if question is None:

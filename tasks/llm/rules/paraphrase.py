@@ -76,14 +76,16 @@ _FIRST_WORDS = re.compile(r"(?:The|A|An|Each|Every|One)\b")
 def paraphrase(passage: str) -> str:
     """Reword a passage; names, numbers and the number of sentences stay as they are.
 
-    Tables, code and headings are kept. Where no sentence can change, their order does; a text
-    that offers neither comes back as it is.
+    Code and headings are kept, and so are tables beside sentences that change. Where no sentence
+    can change, table rows become lines of words, or the order of sentences changes; a text that
+    offers none of this comes back as it is.
     """
     pieces = re.split(r"(```.*?(?:```|\Z))", passage, flags=re.DOTALL)
     reworded = "".join(p if p.startswith("```") else _reword_text(p) for p in pieces)
-    if " ".join(reworded.split()) != " ".join(passage.split()):
-        return reworded
-    return _reorder(passage)
+    for text in (reworded, _spell_tables(passage), _reorder(passage)):
+        if " ".join(text.split()) != " ".join(passage.split()):
+            return text
+    return passage
 
 
 def _reword_text(text: str) -> str:
@@ -111,7 +113,7 @@ def _reword_sentence(sentence: str) -> str:
     if detect_language(sentence) == "zh":
         return _replace(_front_chinese(sentence), _CHINESE)
     turned = _turn_passive(sentence) or _turn_active(sentence) or _front_time(sentence)
-    return turned or _replace_words(sentence)
+    return turned or _swap_sides(sentence) or _replace_words(sentence)
 
 
 def _turn_passive(sentence: str) -> str:
@@ -163,6 +165,18 @@ def _turn_active(sentence: str) -> str:
     return " ".join(filter(None, [done, clause.place, clause.time])) + "."
 
 
+def _swap_sides(sentence: str) -> str:
+    """Turn "The captain of the Grey Heron is Jorun Aske." round; empty where not so plain."""
+    match = re.fullmatch(
+        r"The ((?:[\w’'-]+ ){1,5}of (?:the )?[\w’' -]+?) (is|was) "
+        r"([A-Z][\w’-]+(?: [A-Z][\w’-]+)+)\.",
+        sentence,
+    )
+    if match is None or re.search(r"\b(?:is|was|are|were|that|which|who|and)\b", match[1]):
+        return ""
+    return f"{match[3]} {match[2]} the {match[1]}."
+
+
 def _front_time(sentence: str) -> str:
     """Put "In 1987, ..." where the sentence ends with its time; empty where it does not."""
     clauses = read_clauses(sentence)
@@ -198,6 +212,25 @@ def _replace_words(sentence: str) -> str:
 def _replace(sentence: str, words: dict[str, str]) -> str:
     pattern = "|".join(sorted(map(re.escape, words), key=len, reverse=True))
     return re.sub(pattern, lambda m: words[m[0]], sentence)
+
+
+def _spell_tables(passage: str) -> str:
+    """Table rows as lines: "Grey Heron: Captain Jorun Aske; Seats 180"."""
+    lines: list[str] = []
+    head: list[str] = []
+    for line in passage.split("\n"):
+        if not line.startswith("|"):
+            head = []
+            lines.append(line)
+            continue
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if not head:
+            head = cells
+        elif not re.fullmatch(r"[\s|:-]+", line):
+            pairs = zip(head[1:], cells[1:], strict=False)
+            said = [f"{name} {cell}" for name, cell in pairs if cell]
+            lines.append(f"{head[0]} {cells[0]}: {'; '.join(said)}")
+    return "\n".join(lines)
 
 
 def _reorder(passage: str) -> str:

@@ -19,15 +19,16 @@ _MARKUP = re.compile(r"[*_]{1,3}(?=\S)(.+?)(?<=\S)[*_]{1,3}")
 _TAG = re.compile(r"</?[A-Za-z][^<>]*>|<!--.*?-->|^\s*(?:>\s*)+")
 _LINK = re.compile(r"!?\[([^\[\]]*)\](?:\([^()]*\)|\[[^\[\]]*\])")
 # A number or a name that stands inside a sentence, not at its beginning.
-_GAP = re.compile(r"(?<=\w )(?:\d[\d.,]*\d|\d|[A-Z]\w+(?: [A-Z]\w+)*)(?= [a-z]|\.$|, )")
+_GAP = re.compile(r"(?<=\w )(?:\d[\d.,]*\d|\d|[A-Z]\w+(?: (?:of )?[A-Z]\w+)*)(?= [a-z]|\.$|, )")
 _NUMBERED = re.compile(
     r"\b(?:Chapter|Listing|Figure|Table|Section|Step|Appendix|See"
-    r"|[A-Z][a-z]+(?:ary|ber|ch|il|ay|ne|ly|st))s? $"
+    r"|(?!The |An? |About )[A-Z]\w*)(?: of)? $"
 )
 _LEANING = re.compile(
     r"(?:It|He|She|They|This|That|These|Those|Here|There|We|You|I|If|Let|Then|So|But|And|Now"
     r"|In other|As|For example|However|Because|Next|Note|Remember|Keep)\b"
 )
+_WHOLE = re.compile(r"[A-Z][^:;|_]+[a-z\d]\.")
 _MOST_GAPS = 2
 _NO_ANSWER_EN = "The passage does not say."
 _NO_ANSWER_ZH = "文中没有说明。"
@@ -122,7 +123,7 @@ def _cloze(passage: str) -> Iterator[Fact]:
             for m in _GAP.finditer(sentence)
             if passage.count(m[0]) == 1 and not _NUMBERED.search(sentence[: m.start()])
         ]
-        is_whole = 6 <= len(sentence.split()) <= 25 and sentence.endswith(".")
+        is_whole = 6 <= len(sentence.split()) <= 25 and _WHOLE.fullmatch(sentence) is not None
         if not gaps or not is_whole or _LEANING.match(sentence):
             continue
         gap = gaps[-1]

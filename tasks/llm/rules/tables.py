@@ -11,6 +11,7 @@ from tasks.passages.sentences import HAN
 
 _RULE = re.compile(r"\|[\s:|-]+\|")
 _UNIT = re.compile(r"(.+?) \((.+)\)")
+_CODE = re.compile(r"[_=<>;{}]|\w\.\w")
 # Columns that name no thing one could ask "What is the ... of" about.
 _NO_NOUN = re.compile(
     r"\d|\b(?:since|from|by|of|built|made|introduced|opened|founded|born|step|day|year)$", re.I
@@ -33,7 +34,12 @@ def read_tables(passage: str) -> Iterator[Fact]:
 
 def _read_row(head: list[str], row: list[str], place: int) -> Iterator[Fact]:
     name = row[0]
-    if len(row) != len(head) or not re.search(r"[^\W\d_]", name) or not all(head):
+    if (
+        len(row) != len(head)
+        or not re.search(r"[^\W\d_]", name)
+        or not all(head)
+        or _CODE.search(" ".join(head))
+    ):
         return
     ask = _ask_chinese if HAN.search("".join(head)) else _ask_english
     for column, cell in zip(head[1:], row[1:], strict=True):

@@ -22,6 +22,10 @@ from tasks.synthesis.checks import fault_of_paraphrase
             "In 1995, the hospital of Quillhaven opened.",
         ),
         ("The Lantern Bridge was designed by Ivo Tarn.", "Ivo Tarn designed the Lantern Bridge."),
+        (
+            "The captain of the Grey Heron is Jorun Aske.",
+            "Jorun Aske is the captain of the Grey Heron.",
+        ),
         ("灯笼桥于1963年5月9日正式通车。", "1963年5月9日，灯笼桥正式通车。"),
         ("首府奥斯特利位于大梅罗岛的南岸。", "首府奥斯特利坐落于大梅罗岛的南岸。"),
     ],
@@ -30,7 +34,7 @@ def test_sentence_is_turned_around(passage: str, expected: str) -> None:
     assert paraphrase(passage) == expected
 
 
-def test_tables_and_code_stay_as_they_are() -> None:
+def test_tables_and_code_beside_changed_sentences_stay_as_they_are() -> None:
     table = "| Year | Step |\n|---|---|\n| 1956 | The largest bridge begins |"
     code = "```\nlargest = many\n```"
     assert paraphrase(f"{table}\n\n{code}\n\nThe pier is the largest.") == (
@@ -52,3 +56,8 @@ def test_every_name_and_number_of_given_texts_survives(shared) -> None:
         assert sorted(re.findall(r"\d+", reworded)) == sorted(re.findall(r"\d+", text))
         inner = re.compile(r"(?<=[a-z] )[A-Z][A-Za-z]+")
         assert set(inner.findall(text)) <= set(re.findall(r"[A-Za-z]+", reworded))
+
+
+def test_table_alone_becomes_lines_of_words() -> None:
+    table = "Ferries\n| Ferry | Captain | Seats |\n|---|---|---|\n| Grey Heron | Jorun Aske | 180 |"
+    assert paraphrase(table) == "Ferries\nFerry Grey Heron: Captain Jorun Aske; Seats 180"

@@ -220,3 +220,8 @@ def test_definition_in_a_long_sentence_is_asked_for() -> None:
     assert [(f.question, f.answer) for f in find_facts(passage)] == [
         ("What is Ownership?", "a set of rules")
     ]
+
+
+def test_gap_never_splits_a_name() -> None:
+    passage = "With great ceremony, the old harbour office was at last opened by Beatrix Harlow."
+    assert [f.answer for f in ask_simple(passage, 2)] == ["Beatrix Harlow"]
