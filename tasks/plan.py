@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from clara_model.errors import ConfigError
-from configs.base import Settings
+from configs.base import EndpointSettings, Settings
 from configs.schema import PipelineConfig
+from tasks.extraction.convert import VERSION as EXTRACTION_VERSION
+from tasks.llm.embedded import RULES_VERSION
 from tasks.manifests import Step
+from tasks.synthesis.prompts import PROMPT_VERSION
 from tasks.workspace import Workspace
 
 STAGES = ("stage1", "stage2", "stage3")
@@ -45,13 +48,14 @@ def _data_steps(config: PipelineConfig, ws: Workspace) -> list[Step]:
     split = {"share": config.synthesis.benchmark_share, "seed": config.seed}
     return [
         Step(
-            "extract", "documents to text and images", 1,
+            "extract", "documents to text and images", EXTRACTION_VERSION,
             _decisive(config.extraction), (config.extraction.input,),
             (ws.raw_knowledge, ws.extracted_assets),
         ),
         Step(
             "caption", "images to text", 1,
-            _decisive(config.captioning), (ws.raw_knowledge, ws.extracted_assets), (ws.captions,),
+            _decisive(config.captioning) | _endpoint_version(config.captioning),
+            (ws.raw_knowledge, ws.extracted_assets), (ws.captions,),
         ),
         Step(
             "tokenizer", "tokenizer of the base model", 1,
@@ -64,7 +68,10 @@ def _data_steps(config: PipelineConfig, ws: Workspace) -> list[Step]:
         ),
         Step(
             "synthesize", "questions, answers, paraphrases", 1,
-            _decisive(config.synthesis), (ws.passages,), (ws.synthesis,),
+            _decisive(config.synthesis)
+            | {"prompt_version": PROMPT_VERSION}
+            | _endpoint_version(config.synthesis),
+            (ws.passages,), (ws.synthesis,),
         ),
         Step(
             "mine", "hard negatives and training rows", 1,
@@ -89,7 +96,7 @@ def _model_steps(config: PipelineConfig, ws: Workspace) -> list[Step]:
     steps = [
         Step(
             "base", "base decoder", 1,
-            [_base_identity(config), training.world.share, training.world.seed],
+            _base_identity(config) | {"world_share": training.world.share},
             (models / "tokenizer", ws.raw_knowledge), (base,),
         )
     ]  # fmt: skip
@@ -101,7 +108,7 @@ def _model_steps(config: PipelineConfig, ws: Workspace) -> list[Step]:
         steps.append(
             Step(
                 stage, title, 1,
-                [_decisive(getattr(training, stage)), model, hardware],
+                _decisive(getattr(training, stage)) | hardware | {"model": model},
                 (base, *files, *before[stage]), (models / stage,),
             )
         )  # fmt: skip
@@ -114,7 +121,7 @@ def _model_steps(config: PipelineConfig, ws: Workspace) -> list[Step]:
         ),
         Step(
             "evaluate", "systems on held-out questions", 1,
-            [_decisive(config.evaluation), model],
+            _decisive(config.evaluation) | {"model": model},
             (base, *(models / stage for stage in STAGES), *benchmarks),
             (ws.evaluation / "summary.json",),
         ),
@@ -128,6 +135,11 @@ def _model_steps(config: PipelineConfig, ws: Workspace) -> list[Step]:
 def _decisive(settings: Settings) -> dict[str, Any]:
     """A section without the keys that leave the result as it is."""
     return settings.model_dump(mode="json", exclude=_RESULT_NEUTRAL)
+
+
+def _endpoint_version(settings: EndpointSettings) -> dict[str, int]:
+    """Version of the embedded endpoint's rules; another endpoint is known by its model's name."""
+    return {"rules_version": RULES_VERSION} if settings.is_embedded else {}
 
 
 def _base_identity(config: PipelineConfig) -> dict[str, Any]:
