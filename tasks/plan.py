@@ -97,7 +97,7 @@ def _model_steps(config: PipelineConfig, ws: Workspace) -> list[Step]:
         Step(
             "base", "base decoder", 1,
             _base_identity(config) | {"world_share": training.world.share},
-            (models / "tokenizer", ws.raw_knowledge), (base,),
+            (models / "tokenizer", ws.raw_knowledge, ws.captions), (base,),
         )
     ]  # fmt: skip
     titles = ("compressor pretraining", "instruction tuning", "end-to-end training")
