@@ -64,7 +64,7 @@ def normal_rows(oracle: Sequence[Record], top_n: int) -> Iterator[Record]:
     for row in oracle:
         golds = {places[row["docs"][i]] for i in row["pos_index"]}
         own = {places[text] for text in row["docs"]}
-        subjects = set().union(*(_subjects(row["question"], texts[gold]) for gold in golds))
+        subjects = set().union(*(_subjects(texts[gold]) for gold in golds))
         found = []
         for hit in index.search(row["question"], len(texts)):
             if hit.position in own or not named[hit.position] & subjects:
@@ -78,13 +78,10 @@ def normal_rows(oracle: Sequence[Record], top_n: int) -> Iterator[Record]:
         }
 
 
-def _subjects(question: str, document: str) -> set[tuple[str, str]]:
-    """The name asked for: neighbouring capitalised words in the question and every sentence."""
-    pairs = _name_pairs(question)
-    for sentence in _SENTENCE_END.split(document):
-        if sentence.strip():
-            pairs &= _name_pairs(sentence)
-    return pairs
+def _subjects(document: str) -> set[tuple[str, str]]:
+    """Whom a document tells of: neighbouring capitalised words that stand in every sentence."""
+    sentences = [s for s in _SENTENCE_END.split(document) if s.strip()]
+    return set.intersection(*(_name_pairs(sentence) for sentence in sentences))
 
 
 def _name_pairs(text: str) -> set[tuple[str, str]]:
