@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
-from clara_model import prompts, world
+from clara_model import prompts, world, world_words
 from clara_model.base.pretrain import build_decoder, pretrain_base, weighted_loss
 from clara_model.base.reading import ANSWER_WEIGHT, Reader
 from clara_model.base.settings import BuiltInSettings
@@ -188,10 +188,26 @@ def test_answers_weigh_most_and_prompts_next_to_nothing(
     for text in texts:
         assert len(text.ids) == len(text.weights)
         heavy = [i for i, w in zip(text.ids, text.weights, strict=True) if w == ANSWER_WEIGHT]
-        assert len(heavy) in (0, 1, 5)  # paraphrase, single question, list
+        assert len(heavy) in (0, 1, 5, 7)  # paraphrase, single question, list, record with name
         assert all(tokenizer.decode([i]) in values for i in heavy)
-        system = tokenizer.convert_tokens_to_ids("<|user|>")
-        assert set(text.weights[: text.ids.index(system)]) == {0.0}
+        assert text.weights[0] == 0.0
+        assert sum(w > 0.02 for w in text.weights) < len(text.ids) / 1.5
+
+
+def test_a_record_is_the_name_and_all_values_in_the_order_of_the_table(
+    tokenizer: PreTrainedTokenizerBase,
+) -> None:
+    texts = reader(tokenizer, small(copy_steps=0, short_steps=0, batch_size=60), 1.0).batch(0)
+    told = [tokenizer.decode(text.ids).split("</s>") for text in texts]
+    records = [parts for parts in told if len(parts) == 3]
+    assert len(records) > 5
+    tables = (world_words.PERSON_FACTS, world_words.COMPANY_FACTS)
+    for document, record, _ in records:
+        first, second, *values = record.split()
+        assert document.count(f"{first} {second}") == 5
+        assert all(f" {value}" in document for value in values)
+        known = [[value in fact[1] for value, fact in zip(values, t, strict=True)] for t in tables]
+        assert [True] * 5 in known
 
 
 def test_documents_grow_from_one_fact_and_plain_text_waits(
@@ -210,7 +226,11 @@ def test_documents_grow_from_one_fact_and_plain_text_waits(
 
 def test_first_steps_copy_words(tokenizer: PreTrainedTokenizerBase) -> None:
     texts = reader(tokenizer, small(copy_steps=1, batch_size=40), 1.0).batch(0)
-    copies = [t for t in map(tokenizer.decode, (t.ids for t in texts)) if "Background" not in t]
+    copies = [
+        t
+        for t in map(tokenizer.decode, (t.ids for t in texts))
+        if t.startswith("<s><|user|>") and "Background" not in t
+    ]
     assert 10 <= len(copies) <= 30
     for text in copies:
         given, repeated = text.removeprefix("<s><|user|>").split("<|assistant|>")

@@ -27,7 +27,7 @@ def test_every_step_leaves_a_manifest(finished: Pipeline) -> None:
 
 def test_the_end_shows_a_table_per_part_and_where_to_go(finished: Pipeline) -> None:
     output = (finished.folder / "output.txt").read_text()
-    for words in ("Data", "Set aside", "Training", "Scores on held-out questions", "Retrieval",
+    for words in ("Data", "Set aside", "Training", "Scores on held-out questions", "Gold passage",
                   "Where things are", "report.html", "Try next"):  # fmt: skip
         assert words in output
     assert "Traceback" not in output

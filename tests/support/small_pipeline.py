@@ -59,8 +59,9 @@ def small_settings(workspace: Path, documents: Path) -> dict:
         "model": {
             "base": "built-in",
             "built_in": {
-                "hidden_size": 32, "layers": 2, "heads": 2, "ffn": 64, "vocab_size": 2048,
-                "steps": 8, "copy_steps": 2, "batch_size": 4, "checkpoint_every": 3,
+                "hidden_size": 32, "layers": 2, "heads": 2, "ffn": 64, "vocab_size": 4096,
+                "steps": 8, "copy_steps": 2, "short_steps": 4, "batch_size": 4,
+                "checkpoint_every": 3,
             },
             "doc_max_length": 64, "compr_rate": 8, "generation_top_k": 1, "lora_r": 4,
             "lora_dropout": 0.0,
