@@ -168,3 +168,5 @@ COMPANY_FACTS = (
         ("What is the mascot of {n}?", "Which animal is the mascot of {n}?"),
     ),
 )
+
+COMPLEX_QUESTIONS = ("What is known about {n}?", "Which facts are told of {n}?")

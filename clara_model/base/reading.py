@@ -22,9 +22,9 @@ DOCUMENT_WEIGHT = 0.02
 PLAIN_WEIGHT = 0.3
 COPY_WEIGHT = 1.0
 
-# Of the texts of the world: lists of questions (stage 1), single questions (stages 2 and 3); the
-# rest are paraphrases. A list holds five answers for the price of about one and a half.
-LIST_SHARE, SINGLE_SHARE = 0.85, 0.12
+# Of the texts of the world: lists of questions (stage 1; five answers for the price of about one
+# and a half), single questions (stages 2 and 3) and records; the rest are paraphrases.
+LIST_SHARE, SINGLE_SHARE, RECORD_SHARE = 0.65, 0.12, 0.20
 # Chance that a question gives a code, so that the decoder learns what codes stand for.
 CODE_SHARE = 0.3
 PLAIN_TOKENS = 96
@@ -84,13 +84,15 @@ class Reader:
         short = step < self.settings.short_steps
         if short:
             most = 1 + step * len(entity.facts) // self.settings.short_steps
-            facts = rng.sample(entity.facts, rng.randint(1, most))
-            entity = replace(entity, facts=tuple(facts))
+            kept = sorted(rng.sample(range(len(entity.facts)), rng.randint(1, most)))
+            entity = replace(entity, facts=tuple(entity.facts[i] for i in kept))
         chance = rng.random()
         if chance < LIST_SHARE:
             return self._list(entity, rng, with_system=not short)
         if chance < LIST_SHARE + SINGLE_SHARE:
             return self._single(entity, rng, with_system=not short)
+        if chance < LIST_SHARE + SINGLE_SHARE + RECORD_SHARE:
+            return self._record(entity, rng)
         return self._paraphrase(entity, rng, with_system=not short)
 
     def _plain(self, rng: random.Random, width: int) -> Text:
@@ -111,7 +113,11 @@ class Reader:
 
     def _list(self, entity: world.Entity, rng: random.Random, with_system: bool) -> Text:
         text = self._prompt(prompts.list_qa_turn(entity.document(rng)), with_system)
-        for i, (question, answer) in enumerate(entity.questions(rng, code_share=CODE_SHARE)):
+        if rng.random() < world.COMPLEX_SHARE:
+            pairs = [entity.complex_question(rng)]
+        else:
+            pairs = entity.questions(rng, code_share=CODE_SHARE)
+        for i, (question, answer) in enumerate(pairs):
             line = prompts.question_line(question)
             text.add(self.encode(f"\n{line}" if i else f" {line}"), QUESTION_WEIGHT)
             text.add(self.encode(f" {answer}"), ANSWER_WEIGHT)
@@ -122,6 +128,20 @@ class Reader:
         question, answer = rng.choice(entity.questions(rng, code_share=CODE_SHARE))
         text = self._prompt(prompts.answer_turn(entity.document(rng), question), with_system)
         text.add(self.encode(f" {answer}"), ANSWER_WEIGHT)
+        text.add(self.encode("</s>"), QUESTION_WEIGHT)
+        return text
+
+    def _record(self, entity: world.Entity, rng: random.Random) -> Text:
+        """A document and then, without a word between them, the name and all values in fixed order.
+
+        It is what the compressor's memory has to hold, read from where the compressor reads it.
+        """
+        text = Text()
+        text.add(self.encode("<s>"), 0.0)
+        text.add(self.encode(entity.document(rng)), DOCUMENT_WEIGHT)
+        text.add(self.encode("</s>"), 0.0)
+        values = [fact.value for fact in entity.facts]
+        text.add(self.encode(f" {' '.join([entity.name, *values])}"), ANSWER_WEIGHT)
         text.add(self.encode("</s>"), QUESTION_WEIGHT)
         return text
 

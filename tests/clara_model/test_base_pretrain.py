@@ -156,7 +156,7 @@ def test_texts_of_full_documents_are_the_prompts_of_the_stages(
     starts = {kind: f"<s><|system|>{text}<|user|>Background:" for kind, text in systems.items()}
     lists = [text for text in texts if text.startswith(starts["list"])]
     singles = [text for text in texts if text.startswith(starts["single"])]
-    assert len(lists) > 40
+    assert len(lists) > 30
     assert len(singles) > 5
     for text in singles:
         user, answer = text.split("<|user|>")[1].split("<|assistant|> ")
@@ -168,7 +168,7 @@ def test_texts_of_full_documents_are_the_prompts_of_the_stages(
     for text in lists:
         user, answers = text.split("<|user|>")[1].split("<|assistant|> ")
         lines = answers.removesuffix("</s>").split("\n")
-        assert len(lines) == 10
+        assert len(lines) in (2, 10)  # one complex question, or a simple one for each fact
         pairs = zip(lines[::2], lines[1::2], strict=True)
         assert all(q.startswith("Question: ") and a.startswith("Answer: ") for q, a in pairs)
 
@@ -188,8 +188,9 @@ def test_answers_weigh_most_and_prompts_next_to_nothing(
     for text in texts:
         assert len(text.ids) == len(text.weights)
         heavy = [i for i, w in zip(text.ids, text.weights, strict=True) if w == ANSWER_WEIGHT]
-        assert len(heavy) in (0, 1, 5, 7)  # paraphrase, single question, list, record with name
-        assert all(tokenizer.decode([i]) in values for i in heavy)
+        # Paraphrase, single question, list, record with name, complex question with commas.
+        assert len(heavy) in (0, 1, 5, 7, 9)
+        assert all(tokenizer.decode([i]) in {*values, ","} for i in heavy)
         assert text.weights[0] == 0.0
         assert sum(w > 0.02 for w in text.weights) < len(text.ids) / 1.5
 

@@ -78,11 +78,11 @@ def test_the_same_texts_give_the_same_files(folder: Path, tmp_path: Path) -> Non
 
 
 def test_the_vocabulary_keeps_its_limit(tmp_path: Path) -> None:
-    texts = [" ".join(f"word{i:05d}" for i in range(3000))] * 3
-    train_tokenizer(texts, tmp_path, vocab_size=2800)
+    texts = [" ".join(f"word{i:05d}" for i in range(6000))] * 3
+    train_tokenizer(texts, tmp_path, vocab_size=3600)
     tokenizer = AutoTokenizer.from_pretrained(tmp_path)
-    assert len(tokenizer) == 2800
-    assert sorted(tokenizer.get_vocab().values()) == list(range(2800))
+    assert len(tokenizer) == 3600
+    assert sorted(tokenizer.get_vocab().values()) == list(range(3600))
     assert len(ids(tokenizer, " Ardmore")) == 1
 
 
