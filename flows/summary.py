@@ -74,23 +74,26 @@ def print_plan(console: Console, plan: dict[str, Step], workspace: Workspace) ->
 def print_summary(console: Console, config: PipelineConfig, workspace: Workspace) -> None:
     """The closing tables: data, rejects, losses, scores, times, and where to go on."""
     manifests = {path.stem: read_manifest(workspace, path.stem) or {} for path in
-                 sorted(workspace.manifests.glob("*.json"))}  # fmt: skip
+                 sorted(workspace.manifests.glob("[!.]*.json"))}  # fmt: skip
     for table in (
         _data_table(manifests),
         _rejects_table(workspace),
         _loss_table(manifests),
         _scores_table(workspace),
         _retrieval_table(workspace),
-        _places_table(workspace),
     ):
         if table.row_count:
             console.print(table)
+    console.print("Where things are")
+    for what, place in _places(config, workspace):
+        # Never folded: a folded path can be neither clicked nor copied.
+        console.print(f"  {what:<12}{place}", soft_wrap=True, highlight=False)
 
 
 def as_json(workspace: Workspace) -> str:
     """Counts, seconds and evaluation of a workspace as JSON, for scripts."""
     steps = {}
-    for path in sorted(workspace.manifests.glob("*.json")):
+    for path in sorted(workspace.manifests.glob("[!.]*.json")):
         manifest = read_manifest(workspace, path.stem)
         if manifest is not None:
             steps[path.stem] = {key: manifest[key] for key in ("counts", "seconds", "finished")}
@@ -175,15 +178,13 @@ def _retrieval_table(workspace: Workspace) -> Table:
     return table
 
 
-def _places_table(workspace: Workspace) -> Table:
-    table = _table("Where things are", "what", "place")
-    table.add_row("workspace", str(workspace.root))
+def _places(config: PipelineConfig, workspace: Workspace) -> list[tuple[str, str]]:
     report = workspace.evaluation / "report.html"
-    if report.is_file():
-        table.add_row("report", report.resolve().as_uri())
-    if (workspace.root / "mlflow.db").is_file():
-        table.add_row("MLflow page", "clara ui   (then http://127.0.0.1:5000)")
-    return table
+    return [
+        ("workspace", str(workspace.root)),
+        *([("report", report.resolve().as_uri())] if report.is_file() else []),
+        ("MLflow", config.tracking.uri or "`clara ui`, then http://127.0.0.1:5000"),
+    ]
 
 
 def _evaluation(workspace: Workspace) -> dict[str, Any]:

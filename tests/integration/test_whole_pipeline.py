@@ -92,7 +92,7 @@ def test_a_question_is_answered_with_citations(finished: Pipeline) -> None:
     answer = json.loads(finished.clara("ask", "--json", "Who founded it?").strip().splitlines()[-1])
     ids = {p["id"] for p in rows(finished, "passages.jsonl")}
     assert answer["citations"]
-    assert {c["id"] for c in answer["citations"]} <= ids
+    assert {c["passage_id"] for c in answer["citations"]} <= ids
 
 
 def snapshot(workspace: Path) -> dict[str, float]:
