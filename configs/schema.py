@@ -151,7 +151,9 @@ class WorldSettings(Settings):
     share: float = Field(
         default=0.0, ge=0.0, le=1.0, description="share of training examples drawn from the world"
     )
-    rows_per_stage: PositiveInt = Field(default=8000, description="world rows written a stage")
+    rows_per_stage: PositiveInt = Field(
+        default=20_000, description="world rows written a stage, at most; it may need fewer"
+    )
     benchmark_rows: PositiveInt = Field(default=200, description="held-out world questions")
     seed: int = Field(default=0)
 

@@ -164,6 +164,13 @@ def _row_settings(config: PipelineConfig) -> dict[str, Any]:
         "top_k": config.model.generation_top_k,
         "world": config.training.world.model_dump(mode="json"),
         "paraphrase_share": config.training.stage1.paraphrase_share,
+        "examples": {
+            stage: [
+                getattr(config.training, stage).steps,
+                getattr(config.training, stage).batch_size,
+            ]
+            for stage in STAGES
+        },
         "seed": config.seed,
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -9,7 +10,7 @@ from itertools import pairwise
 from clara_model import world
 from clara_model.errors import ConfigError
 from clara_model.retrieval import Bm25Index
-from configs.schema import PipelineConfig
+from configs.schema import PipelineConfig, StageSettings, WorldSettings
 from tasks.storage import Record, write_jsonl
 from tasks.workspace import Workspace
 
@@ -27,7 +28,7 @@ def write_world(config: PipelineConfig, workspace: Workspace) -> int:
         ConfigError: If a row would need more candidates than one crowd of the world holds.
     """
     settings, folder = config.training.world, workspace.world
-    count, seed = settings.rows_per_stage, settings.seed
+    seed, training = settings.seed, config.training
     candidates = config.negatives.num_candidates
     if candidates > 2 * world.GRID * world.GRID:
         raise ConfigError(
@@ -37,18 +38,34 @@ def write_world(config: PipelineConfig, workspace: Workspace) -> int:
     share = config.training.stage1.paraphrase_share
     written = write_jsonl(
         folder / "pretrain_data.jsonl",
-        world.stage1_rows(count, seed, "train", paraphrase_share=share),
+        world.stage1_rows(
+            rows_needed(training.stage1, settings), seed, "train", paraphrase_share=share
+        ),
     )
     written += write_jsonl(
         folder / "instruction_data.jsonl",
-        world.stage2_rows(count, seed, "train", config.model.generation_top_k),
+        world.stage2_rows(
+            rows_needed(training.stage2, settings), seed, "train", config.model.generation_top_k
+        ),
     )
     written += write_jsonl(
-        folder / "end_to_end_data.jsonl", world.stage3_rows(count, seed, "train", candidates)
+        folder / "end_to_end_data.jsonl",
+        world.stage3_rows(rows_needed(training.stage3, settings), seed, "train", candidates),
     )
     oracle = list(world.benchmark_rows(settings.benchmark_rows, seed, "test", candidates))
     write_jsonl(folder / "benchmark" / "normal.jsonl", normal_rows(oracle, candidates))
     return written + write_jsonl(folder / "benchmark" / "oracle.jsonl", oracle)
+
+
+def rows_needed(stage: StageSettings, settings: WorldSettings) -> int:
+    """Rows that a stage will draw from the world, so that none comes twice and none is idle.
+
+    Candidates of idle rows would be compressed for nothing. At most `rows_per_stage`.
+    """
+    if stage.steps is None:
+        return settings.rows_per_stage
+    drawn = math.ceil(stage.steps * stage.batch_size * settings.share)
+    return min(drawn, settings.rows_per_stage)
 
 
 def normal_rows(oracle: Sequence[Record], top_n: int) -> Iterator[Record]:

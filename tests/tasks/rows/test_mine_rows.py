@@ -11,10 +11,11 @@ import pytest
 
 from clara_model.errors import ConfigError, DataError
 from clara_model.rows import read_rows
-from configs.schema import PipelineConfig
+from configs.schema import PipelineConfig, StageSettings, WorldSettings
 from tasks.rows.audit import audit_split, find_violations
 from tasks.rows.build import mine_rows, row_id
 from tasks.rows.validate import validate_file
+from tasks.rows.world_rows import rows_needed
 from tasks.storage import read_records, write_jsonl
 from tasks.workspace import Workspace
 
@@ -401,3 +402,19 @@ def test_rows_are_one_json_object_a_line(workspace: Workspace) -> None:
     mine_rows(config(), workspace)
     for line in workspace.pretrain_data.read_text(encoding="utf-8").splitlines():
         assert isinstance(json.loads(line), dict)
+
+
+@pytest.mark.parametrize(
+    ("steps", "batch_size", "share", "most", "needed"),
+    [
+        (100, 16, 0.9, 9000, 1440),
+        (3, 5, 0.5, 9000, 8),
+        (100, 16, 0.9, 30, 30),
+        (None, 16, 0.9, 7, 7),
+    ],
+)
+def test_a_stage_gets_as_many_world_rows_as_it_draws(
+    steps: int | None, batch_size: int, share: float, most: int, needed: int
+) -> None:
+    stage = StageSettings(steps=steps, batch_size=batch_size)
+    assert rows_needed(stage, WorldSettings(share=share, rows_per_stage=most)) == needed
