@@ -193,7 +193,13 @@ def _evaluation(workspace: Workspace) -> dict[str, Any]:
 
 
 def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(
+        title=title,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+    )
     for column in columns:
         is_number = column in _NUMBER_COLUMNS
         table.add_column(column, justify="right" if is_number else "left", no_wrap=is_number)
