@@ -74,9 +74,10 @@ class Entity:
             for fact in order
         ]
 
-    def complex_question(self) -> tuple[str, str]:
-        """The one question about everything: the name, then all values in the table's order."""
-        return words.COMPLEX_QUESTION, ", ".join([self.name, *(fact.value for fact in self.facts)])
+    def complex_question(self, rng: random.Random) -> tuple[str, str]:
+        """One question about all facts, and their values in the order of the table."""
+        question = _fill(rng.choice(words.COMPLEX_QUESTIONS), self.name)
+        return question, ", ".join(fact.value for fact in self.facts)
 
 
 def code_of(name: str) -> str:
@@ -142,7 +143,7 @@ def stage1_rows(
             kind, questions, answers = "paraphrase", [""], [entity.document(rng)]
         else:
             is_complex = rng.random() < complex_share
-            pairs = [entity.complex_question()] if is_complex else entity.questions(rng)
+            pairs = [entity.complex_question(rng)] if is_complex else entity.questions(rng)
             kind, questions, answers = "qa", [q for q, _ in pairs], [a for _, a in pairs]
         yield {
             "id": f"world-{seed}-{split}-stage1-{index}",
@@ -204,7 +205,8 @@ def vocabulary() -> list[str]:
             found.update(values)
             for sentence in (*statements, *questions):
                 found.update(_fill(sentence, "", "").replace(".", "").replace("?", "").split())
-    found.update(words.COMPLEX_QUESTION.replace("?", "").split())
+    for question in words.COMPLEX_QUESTIONS:
+        found.update(_fill(question, "").replace("?", "").split())
     for names in (words.GIVEN_NAMES, words.FAMILY_NAMES, words.COMPANY_NAMES, words.COMPANY_KINDS):
         found.update(names)
     return sorted(found | set(_CODES.values()))

@@ -169,4 +169,4 @@ COMPANY_FACTS = (
     ),
 )
 
-COMPLEX_QUESTION = "Who or what is this about, and what are the facts?"
+COMPLEX_QUESTIONS = ("What is known about {n}?", "Which facts are told of {n}?")

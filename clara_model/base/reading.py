@@ -114,7 +114,7 @@ class Reader:
     def _list(self, entity: world.Entity, rng: random.Random, with_system: bool) -> Text:
         text = self._prompt(prompts.list_qa_turn(entity.document(rng)), with_system)
         if rng.random() < world.COMPLEX_SHARE:
-            pairs = [entity.complex_question()]
+            pairs = [entity.complex_question(rng)]
         else:
             pairs = entity.questions(rng, code_share=CODE_SHARE)
         for i, (question, answer) in enumerate(pairs):
