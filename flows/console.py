@@ -21,6 +21,8 @@ _OUR_LOGGERS = ("flows", "tasks", "clara_model", "configs")
 # Read when the libraries are imported, so set before any of them is; a user's own value wins.
 _ENVIRONMENT = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    # On a busy machine the in-process server needs longer than the 20 s it is given.
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
     "PREFECT_LOGGING_EXTRA_LOGGERS": ",".join(_OUR_LOGGERS),
     "DO_NOT_TRACK": "true",
