@@ -44,6 +44,12 @@ def ask_question(question: str, config: Path, overrides: Sequence[str], *, as_js
         place = escape(f"{citation.source}{page}")
         console.print(f"\n\\[{number}] {place}  (score {citation.score:.2f})", highlight=False)
         console.print(escape(indent(citation.text, "    ")), style="dim", highlight=False)
+    if settings.model.base == "built-in":
+        console.print(
+            "\nThe built-in decoder reads the generated world, not free prose: set model.base to a "
+            "real one for answers of use (docs/quickstart.md).",
+            style="yellow",
+        )
 
 
 def rebuild_report(config: Path, overrides: Sequence[str]) -> None:
