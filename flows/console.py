@@ -108,6 +108,5 @@ def _print_next(console: Console, config: Path, overrides: Sequence[str]) -> Non
     if config != Path("configs/quickstart.yaml"):
         arguments += f" {config}"
     console.print("\nTry next:")
-    console.print(f'  clara ask "Who founded Tidewater Optics?"{arguments}', highlight=False)
-    console.print(f"  clara train stage3 --force{arguments}", highlight=False)
-    console.print(f"  clara ui{arguments}", highlight=False)
+    for command in ('ask "Who founded Tidewater Optics?"', "train stage3 --force", "ui"):
+        console.print(f"  clara {command}{arguments}", highlight=False, soft_wrap=True)
