@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -107,6 +108,8 @@ def _print_next(console: Console, config: Path, overrides: Sequence[str]) -> Non
     arguments = "".join(f" --set {override}" for override in overrides)
     if config != Path("configs/quickstart.yaml"):
         arguments += f" {config}"
+    # Outside an activated environment the command has to be called by its place.
+    clara = "clara" if shutil.which("clara") else sys.argv[0]
     console.print("\nTry next:")
     for command in ('ask "Who founded Tidewater Optics?"', "train stage3 --force", "ui"):
-        console.print(f"  clara {command}{arguments}", highlight=False, soft_wrap=True)
+        console.print(f"  {clara} {command}{arguments}", highlight=False, soft_wrap=True)
