@@ -74,7 +74,7 @@ def _data_steps(config: PipelineConfig, ws: Workspace) -> list[Step]:
             (ws.passages,), (ws.synthesis,),
         ),
         Step(
-            "mine", "hard negatives and training rows", 1,
+            "mine", "hard negatives and training rows", 2,
             _row_settings(config), (ws.passages, ws.synthesis), _row_files(config, ws),
         ),
     ]  # fmt: skip
