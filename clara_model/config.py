@@ -55,6 +55,7 @@ class ClaraConfig:
         lora_r: Rank of every adapter.
         lora_alpha: Scale of every adapter; None for twice the rank.
         lora_dropout: Dropout in front of every adapter, in training.
+        lora_targets: Last name parts of the adapted layers; None for all linear layers.
         mse_weight: Weight of the MSE loss in stages 1 and 2.
         topk_temperature: Temperature of the differentiable top-k.
         different_mem_tokens: n tokens `<MEM0>`..., or one `<MEM>` repeated n times.
@@ -80,6 +81,7 @@ class ClaraConfig:
     lora_r: int = 16
     lora_alpha: int | None = None
     lora_dropout: float = 0.1
+    lora_targets: list[str] | None = None
     mse_weight: float = 0.1
     topk_temperature: float = 0.02
     different_mem_tokens: bool = True

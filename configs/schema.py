@@ -77,6 +77,20 @@ class ModelSettings(Settings):
     lora_r: PositiveInt = Field(default=16, description="LoRA rank")
     lora_alpha: PositiveInt | None = Field(default=None, description="default: twice the rank")
     lora_dropout: float = Field(default=0.1, ge=0.0, lt=1.0, description="LoRA dropout")
+    lora_targets: list[str] | None = Field(
+        default=None, description="last name parts of adapted layers; default: all linear layers"
+    )
+    train_also: list[str] = Field(
+        default=[],
+        description="parameters of the decoder that stages 1 and 2 train beside LoRA, as regular "
+        "expressions on their names, e.g. norm",
+    )
+    quantization: Literal["none", "8bit", "4bit"] = Field(
+        default="none", description="bitsandbytes precision of the frozen base (QLoRA; needs a GPU)"
+    )
+    attention: Literal["auto", "flash_attention_2", "sdpa", "eager"] = Field(
+        default="auto", description="auto: FlashAttention 2 where it runs, else PyTorch's SDPA"
+    )
 
     @model_validator(mode="after")
     def _some_memory(self) -> ModelSettings:
@@ -99,8 +113,9 @@ class StageSettings(Settings):
     epochs: PositiveFloat = Field(default=1.0, description="passes over the rows")
     steps: PositiveInt | None = Field(default=None, description="optimizer steps; overrides epochs")
     batch_size: PositiveInt = Field(default=128, description="examples per optimizer step, global")
-    micro_batch_size: PositiveInt | None = Field(
-        default=None, description="examples per forward pass and rank; default: all at once"
+    micro_batch_size: PositiveInt | Literal["auto"] = Field(
+        default="auto",
+        description="examples per forward pass and rank; auto: all at once, halved until they fit",
     )
     learning_rate: PositiveFloat = Field(default=1.0e-4, description="peak learning rate")
     schedule: Literal["cosine", "constant", "linear"] = Field(default="cosine")
@@ -114,13 +129,40 @@ class StageSettings(Settings):
     )
     max_grad_norm: PositiveFloat = Field(default=1.0)
     checkpoint_every: PositiveInt = Field(default=100, description="steps between checkpoints")
+    checkpoint_minutes: PositiveFloat = Field(
+        default=10.0, description="a checkpoint is written at least this often"
+    )
+    eval_every: NonNegativeInt = Field(
+        default=0, description="steps between evaluations on held-out rows; 0: none"
+    )
+    eval_rows: PositiveInt = Field(
+        default=64, description="rows kept out of training for them, if eval_every is not 0"
+    )
+    best_metric: Literal["loss", "em", "f1", "recall_at_1", "recall_at_k"] = Field(
+        default="loss", description="of the held-out rows; names the best checkpoint"
+    )
+    early_stopping: NonNegativeInt = Field(
+        default=0, description="evaluations without a better one that end the stage; 0: never"
+    )
+    keep: Literal["last", "best"] = Field(
+        default="last", description="which weights the stage ends with"
+    )
     seed: int = Field(default=0)
+
+
+class DataMix(Settings):
+    """Which share of each kind of row stage 1 sees (the paper's Table 3); 0 leaves a kind out."""
+
+    simple: float = Field(default=1.0, ge=0.0, le=1.0)
+    complex: float = Field(default=1.0, ge=0.0, le=1.0)
+    paraphrase: float = Field(default=1.0, ge=0.0, le=1.0)
 
 
 class Stage1Settings(StageSettings):
     """Salient compressor pretraining."""
 
     mse_weight: float = Field(default=0.1, ge=0.0, description="weight of the MSE term")
+    data_mix: DataMix = Field(default_factory=DataMix)
     paraphrase_share: float = Field(
         default=0.3, ge=0.0, le=1.0, description="share of paraphrase rows in the generated world"
     )
@@ -133,6 +175,7 @@ class Stage2Settings(StageSettings):
     decoder_init: Literal["stage1", "fresh"] = Field(
         default="stage1", description="the paper continues; the released code starts afresh"
     )
+    train_compressor: bool = Field(default=True, description="off: only the generator is tuned")
 
 
 class Stage3Settings(StageSettings):
@@ -143,6 +186,12 @@ class Stage3Settings(StageSettings):
     temperature: PositiveFloat = Field(default=0.02, description="of the differentiable top-k")
     init_from: Literal["stage1", "stage2"] = Field(default="stage2")
     query_init: Literal["encoder", "random"] = Field(default="encoder")
+    train_query_reasoner: bool = Field(default=True, description="off: it stays as it starts")
+    train_decoder: bool = Field(default=True, description="off: only the query reasoner learns")
+    train_compressor: bool = Field(
+        default=False,
+        description="on: candidates are compressed in every step, and older memories lose validity",
+    )
 
 
 class WorldSettings(Settings):
@@ -169,6 +218,25 @@ class TrainingSettings(Settings):
     zero_stage: Literal[0, 1, 2, 3] = Field(default=2, description="DeepSpeed ZeRO stage")
     precision: Literal["fp32", "bf16", "fp16"] = Field(default="fp32")
     threads: NonNegativeInt = Field(default=0, description="CPU threads a rank; 0: all cores")
+    offload: Literal["none", "optimizer", "all"] = Field(
+        default="none", description="what ZeRO keeps in CPU memory (all: stage 3 only)"
+    )
+    gradient_checkpointing: bool = Field(
+        default=False, description="recompute activations: less memory, about a third more time"
+    )
+    compile: bool = Field(default=False, description="torch.compile the decoder")
+    loss_chunk: PositiveInt = Field(
+        default=1024, description="answer tokens whose logits are in memory at a time"
+    )
+    group_by_length: bool = Field(
+        default=True, description="batches of documents of like length: little padding"
+    )
+    keep_checkpoints: PositiveInt = Field(default=2, description="newest checkpoints kept")
+    resume: Literal["refuse", "restart", "continue"] = Field(
+        default="refuse",
+        description="an interrupted stage met with other settings: refuse and show them, discard "
+        "its checkpoints, or go on from its weights",
+    )
 
 
 class EvaluationSettings(Settings):

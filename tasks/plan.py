@@ -20,6 +20,7 @@ STAGES = ("stage1", "stage2", "stage3")
 # (the input's contents are hashed; its place does not matter).
 _RESULT_NEUTRAL = {
     "input", "api_key", "concurrency", "timeout_s", "max_retries", "memory_mb", "checkpoint_every",
+    "checkpoint_minutes",
 }  # fmt: skip
 
 

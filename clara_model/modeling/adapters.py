@@ -31,7 +31,7 @@ class Adapters:
     def __init__(self, decoder: PreTrainedModel, config: ClaraConfig) -> None:
         self._decoder = decoder
         self._config = config
-        self._targets = _linear_layers(decoder)
+        self._targets = config.lora_targets or _linear_layers(decoder)
         self._layers: list[LoraLayer] = []
 
     @property

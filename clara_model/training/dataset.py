@@ -57,7 +57,8 @@ def count_micro_batches(spec: TrainSpec) -> int:
             f"training.num_processes {ranks}; change one of them"
         )
     per_rank = batch // ranks
-    return -(-per_rank // (spec.training.micro_batch_size or per_rank))
+    micro = spec.training.micro_batch_size
+    return -(-per_rank // (per_rank if micro == "auto" else micro))
 
 
 def split_batch(rows: list[Row], num_micro: int, rank: int, num_ranks: int) -> list[list[Row]]:

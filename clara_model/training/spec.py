@@ -29,6 +29,11 @@ class ModelPart(_Part):
     lora_r: int = 16
     lora_alpha: int | None = None
     lora_dropout: float = 0.1
+    lora_targets: list[str] | None = None
+    train_also: list[str] = []
+    quantization: Literal["none", "8bit", "4bit"] = "none"
+    attention: Literal["auto", "flash_attention_2", "sdpa", "eager"] = "auto"
+    trust_remote_code: bool = False
 
 
 class StagePart(_Part):
@@ -40,7 +45,7 @@ class StagePart(_Part):
     epochs: float = 1.0
     steps: int | None = None
     batch_size: int
-    micro_batch_size: int | None = None
+    micro_batch_size: int | Literal["auto"] = "auto"
     learning_rate: float
     schedule: Literal["cosine", "constant", "linear"] = "cosine"
     warmup_ratio: float = 0.03
@@ -48,11 +53,21 @@ class StagePart(_Part):
     adam_beta2: float = 0.999
     max_grad_norm: float = 1.0
     checkpoint_every: int = 100
+    checkpoint_minutes: float = 10.0
+    eval_every: int = 0
+    eval_rows: int = 64
+    best_metric: Literal["loss", "em", "f1", "recall_at_1", "recall_at_k"] = "loss"
+    early_stopping: int = 0
+    keep: Literal["last", "best"] = "last"
     seed: int = 0
     mse_weight: float = 0.1
     temperature: float = 0.02
     decoder_init: Literal["stage1", "fresh"] = "stage1"
     query_init: Literal["encoder", "random"] = "encoder"
+    data_mix: dict[str, float] = {}
+    train_compressor: bool | None = None
+    train_query_reasoner: bool = True
+    train_decoder: bool = True
 
 
 class TrainSpec(_Part):
@@ -90,13 +105,21 @@ class TrainSpec(_Part):
     zero_stage: Literal[0, 1, 2, 3] = 2
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     threads: int = 0
+    offload: Literal["none", "optimizer", "all"] = "none"
+    gradient_checkpointing: bool = False
+    compile: bool = False
+    loss_chunk: int = 1024
+    group_by_length: bool = True
+    keep_checkpoints: int = 2
+    resume: Literal["refuse", "restart", "continue"] = "refuse"
 
     @property
     def identity(self) -> str:
         """Hash of all that decides the result; a checkpoint is resumed only under the same one."""
         places = {"documents", "world", "base", "init", "output", "work", "logs", "memory"}
-        value = self.model_dump(mode="json", exclude=places | {"threads"})
-        del value["training"]["checkpoint_every"]
+        neutral = {"threads", "keep_checkpoints", "resume"}
+        value = self.model_dump(mode="json", exclude=places | neutral)
+        del value["training"]["checkpoint_every"], value["training"]["checkpoint_minutes"]
         return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
     @property
@@ -115,7 +138,8 @@ class TrainSpec(_Part):
 
     def clara_config(self) -> ClaraConfig:
         """The configuration of a fresh model."""
-        own: dict[str, Any] = self.model.model_dump()
+        how_to_load = {"train_also", "quantization", "attention", "trust_remote_code"}
+        own: dict[str, Any] = self.model.model_dump(exclude=how_to_load)
         return ClaraConfig(
             **own,
             decoder_model_name=str(self.base),

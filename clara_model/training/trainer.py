@@ -5,49 +5,29 @@ from __future__ import annotations
 import logging
 import math
 import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
 
-from clara_model.encoding import IGNORED
 from clara_model.errors import ClaraError
 from clara_model.memory import MemoryStore
 from clara_model.training import checkpoint
 from clara_model.training import engine as ds
-from clara_model.training.dataset import Dataset, Row, count_micro_batches, split_batch
+from clara_model.training.dataset import Dataset, count_micro_batches, split_batch
 from clara_model.training.engine import Ranks
-from clara_model.training.metrics import Line, MetricsLog, recall
+from clara_model.training.metrics import Line, MetricsLog
 from clara_model.training.spec import TrainSpec
 from clara_model.training.stages import load_model, make_batch, open_memory
+from clara_model.training.step import run_step
 
 if TYPE_CHECKING:
     from deepspeed import DeepSpeedEngine
 
-    from clara_model.modeling.clara import Clara, ClaraOutput
+    from clara_model.modeling.clara import Clara
 
 log = logging.getLogger(__name__)
 
 _MAX_BAD_STEPS = 3  # in a row
-_SUMMED = ("lm_loss", "mse_loss", "tokens", "asked", "recall_at_1", "recall_at_k")
-
-
-@dataclass
-class StepSums:
-    """Numbers of one step, summed over micro-batches and ranks."""
-
-    values: dict[str, float] = field(default_factory=dict)
-
-    def add(self, name: str, value: float) -> None:
-        """Add to one of them."""
-        self.values[name] = self.values.get(name, 0.0) + value
-
-    def over_ranks(self, ranks: Ranks) -> dict[str, float]:
-        """The sums over all ranks."""
-        own = torch.tensor([self.values.get(n, 0.0) for n in _SUMMED], dtype=torch.float64)
-        total = ds.all_reduce_sum(own.to(ranks.device), ranks)
-        return dict(zip(_SUMMED, total.tolist(), strict=True))
 
 
 class Trainer:
@@ -101,7 +81,7 @@ class Trainer:
         batches = [
             make_batch(p, self.model, self.spec, step=self.step, memory=self.memory) for p in parts
         ]
-        norm, sums = self._optimize(parts, batches)
+        norm, sums = run_step(self.engine, self.spec, self.ranks, parts, batches)
         means = self._means(sums.over_ranks(self.ranks))
         self._judge(means["loss"], norm is not None)
         seconds = time.monotonic() - started
@@ -117,52 +97,11 @@ class Trainer:
             "skipped": self.skipped,
         }
 
-    def _optimize(
-        self, parts: list[list[Row]], batches: list[dict[str, Tensor]]
-    ) -> tuple[float | None, StepSums]:
-        """Forward and backward over the rank's micro-batches, then one update."""
-        token_weights, document_weights = self._weights(batches)
-        # DeepSpeed takes the mean over micro-batches and ranks; the weights sum to one instead.
-        scale = self.num_micro * self.ranks.count
-        sums, norm = StepSums(), None
-        for i, (part, batch) in enumerate(zip(parts, batches, strict=True)):
-            on_device = {name: tensor.to(self.ranks.device) for name, tensor in batch.items()}
-            output: ClaraOutput = self.engine(stage=self.spec.stage, **on_device)
-            loss = output.lm_loss * (token_weights[i] * scale)
-            if output.mse_loss is not None and self.spec.stage != "stage3":
-                weight = self.model.config.mse_weight * document_weights[i] * scale
-                loss = loss + output.mse_loss * weight
-                sums.add("mse_loss", float(output.mse_loss.detach()) * document_weights[i])
-            sums.add("lm_loss", float(output.lm_loss.detach()) * token_weights[i])
-            sums.add("tokens", sum(int(m.sum()) for n, m in batch.items() if n.endswith("_mask")))
-            _add_recall(sums, part, output)
-            self.engine.backward(loss)
-            if i + 1 < len(batches):
-                self.engine.step()
-            else:
-                norm = ds.update(self.engine, self.spec.training.max_grad_norm)
-        return norm, sums
-
-    def _weights(self, batches: list[dict[str, Tensor]]) -> tuple[list[float], list[float]]:
-        """Each micro-batch's share of the step's labelled tokens, and of its documents.
-
-        With them a step's loss is the mean over the whole global batch, however it is cut.
-        """
-        tokens = [int((batch["labels"][:, 1:] != IGNORED).sum()) for batch in batches]
-        documents = [len(batch.get("enc_input_ids", ())) for batch in batches]
-        own = torch.tensor([sum(tokens), sum(documents)], dtype=torch.float64)
-        total = ds.all_reduce_sum(own.to(self.ranks.device), self.ranks).tolist()
-        shares = (
-            [count / max(all_of_them, 1.0) for count in counts]
-            for counts, all_of_them in zip((tokens, documents), total, strict=True)
-        )
-        return next(shares), next(shares)
-
     def _means(self, sums: dict[str, float]) -> Line:
         line: Line = {"loss": sums["lm_loss"], "lm_loss": sums["lm_loss"]}
         if self.spec.stage != "stage3":
             line["mse_loss"] = sums["mse_loss"]
-            line["loss"] += self.model.config.mse_weight * sums["mse_loss"]
+            line["loss"] += self.spec.training.mse_weight * sums["mse_loss"]
         elif sums["asked"]:
             line["recall_at_1"] = sums["recall_at_1"] / sums["asked"]
             line["recall_at_k"] = sums["recall_at_k"] / sums["asked"]
@@ -206,14 +145,3 @@ class Trainer:
                 self.model.save_pretrained(self.spec.output)
                 log.info("wrote %s", self.spec.output)
         ds.barrier(self.ranks)
-
-
-def _add_recall(sums: StepSums, rows: list[Row], output: ClaraOutput) -> None:
-    """Recall of the candidates chosen in stage 3, over rows that say which are gold."""
-    if output.topk_index is None:
-        return
-    for row, chosen in zip(rows, output.topk_index.tolist(), strict=True):
-        if row["pos_index"]:
-            sums.add("asked", 1)
-            sums.add("recall_at_1", recall(chosen[:1], row["pos_index"]))
-            sums.add("recall_at_k", recall(chosen, row["pos_index"]))

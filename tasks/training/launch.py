@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from pydantic import BaseModel
+
 from clara_model.config import Stage
 from clara_model.errors import ConfigError, LaunchError
 from clara_model.training.metrics import read_metrics
@@ -102,14 +104,11 @@ def build_spec(config: PipelineConfig, workspace: Workspace, stage: Stage) -> Tr
         inputs_hash=hash_json([hash_path(path, workspace) for path in inputs]),
         model=ModelPart(**_known(ModelPart, config.model.model_dump())),
         training=StagePart(**_known(StagePart, getattr(training, stage).model_dump())),
-        num_processes=training.num_processes,
-        zero_stage=training.zero_stage,
-        precision=training.precision,
-        threads=training.threads,
+        **_known(TrainSpec, training.model_dump()),
     )
 
 
-def _known(part: type[ModelPart] | type[StagePart], values: dict[str, Any]) -> dict[str, Any]:
+def _known(part: type[BaseModel], values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name in part.model_fields}
 
 

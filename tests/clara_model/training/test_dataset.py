@@ -37,10 +37,10 @@ def test_ranks_share_a_batch_without_loss_or_doubling(ranks, micro, times, rando
 
 @pytest.mark.parametrize(
     ("batch", "micro", "ranks", "expected"),
-    [(8, None, 1, 1), (8, 3, 1, 3), (8, 2, 2, 2), (32, 1, 1, 32)],
+    [(8, "auto", 1, 1), (8, 3, 1, 3), (8, 2, 2, 2), (32, 1, 1, 32)],
 )
 def test_micro_batches_make_up_the_global_batch(
-    make_spec: MakeSpec, batch: int, micro: int | None, ranks: int, expected: int
+    make_spec: MakeSpec, batch: int, micro: int | str, ranks: int, expected: int
 ) -> None:
     spec = make_spec(
         "stage1", num_processes=ranks, training={"batch_size": batch, "micro_batch_size": micro}
