@@ -141,14 +141,17 @@ def stage1_rows(
         document = entity.document(rng)
         if rng.random() < paraphrase_share:
             kind, questions, answers = "paraphrase", [""], [entity.document(rng)]
+            what = kind
         else:
             is_complex = rng.random() < complex_share
             pairs = [entity.complex_question(rng)] if is_complex else entity.questions(rng)
             kind, questions, answers = "qa", [q for q, _ in pairs], [a for _, a in pairs]
+            what = "complex" if is_complex else "simple"
         yield {
             "id": f"world-{seed}-{split}-stage1-{index}",
             "origin": "world",
             "data_type": kind,
+            "kind": what,
             "question": questions,
             "answers": answers,
             "docs": [document],

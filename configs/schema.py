@@ -157,6 +157,15 @@ class DataMix(Settings):
     complex: float = Field(default=1.0, ge=0.0, le=1.0)
     paraphrase: float = Field(default=1.0, ge=0.0, le=1.0)
 
+    @model_validator(mode="after")
+    def _something_left(self) -> DataMix:
+        if not (self.simple or self.complex or self.paraphrase):
+            raise ValueError(
+                "simple, complex and paraphrase are all 0: nothing is left to train on; set one "
+                "above 0"
+            )
+        return self
+
 
 class Stage1Settings(StageSettings):
     """Salient compressor pretraining."""
@@ -192,6 +201,15 @@ class Stage3Settings(StageSettings):
         default=False,
         description="on: candidates are compressed in every step, and older memories lose validity",
     )
+
+    @model_validator(mode="after")
+    def _something_trains(self) -> Stage3Settings:
+        if not (self.train_query_reasoner or self.train_decoder or self.train_compressor):
+            raise ValueError(
+                "train_query_reasoner, train_decoder and train_compressor are all false: nothing "
+                "to train; set one to true"
+            )
+        return self
 
 
 class WorldSettings(Settings):

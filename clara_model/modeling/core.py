@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,9 @@ from clara_model.modeling.adapters import DECODER, ENCODER, QUERY_REASONER, Adap
 from clara_model.modeling.embedding import MemoryEmbedding, positions
 from clara_model.modeling.retrieval import cosine_scores
 from clara_model.topk import straight_through_topk
+
+# Beside the adapters' names: what a stage can train.
+MEMORY_TOKENS = "memory_tokens"
 
 
 @dataclass  # without slots: DeepSpeed reads an output through vars()
@@ -88,13 +91,18 @@ class ClaraModule(nn.Module):
     # Stages
 
     def prepare_stage(
-        self, stage: str, *, query_init: Literal["encoder", "random"] = "encoder"
+        self,
+        stage: str,
+        *,
+        query_init: Literal["encoder", "random"] = "encoder",
+        train: Collection[str] | None = None,
     ) -> None:
         """Set what a stage trains; stage 3 adds the query reasoner where there is none.
 
         Args:
             stage: "stage1", "stage2" or "stage3".
             query_init: Start of a new query reasoner: a copy of the encoder adapter, or fresh.
+            train: What learns, adapters by name and `MEMORY_TOKENS`; None for the stage's usual.
         """
         if stage not in STAGES:
             raise ConfigError(f"stage is {stage!r}; choose one of {', '.join(STAGES)}")
@@ -104,7 +112,7 @@ class ClaraModule(nn.Module):
                 self.adapters.copy(ENCODER, QUERY_REASONER)
             self.train(self.training)  # the new layers follow the model's mode
         self.config.stage = stage
-        self._set_trainable()
+        self._set_trainable(train)
 
     def reset_adapter(self, name: str, seed: int | None = None) -> None:
         """Start an adapter anew (`decoder_init: fresh`, say)."""
@@ -116,14 +124,16 @@ class ClaraModule(nn.Module):
             if parameter.requires_grad:
                 yield name, parameter
 
-    def _set_trainable(self) -> None:
-        last = self.config.stage == "stage3"
+    def _set_trainable(self, train: Collection[str] | None = None) -> None:
+        if train is None:
+            last = self.config.stage == "stage3"
+            # In stage 3 memory tokens stay: documents compressed before it remain valid.
+            train = (QUERY_REASONER, DECODER) if last else (ENCODER, DECODER, MEMORY_TOKENS)
         self.requires_grad_(False)
-        for name in (QUERY_REASONER, DECODER) if last else (ENCODER, DECODER):
+        for name in set(train) - {MEMORY_TOKENS}:
             for _, parameter in self.adapters.parameters(name):
                 parameter.requires_grad_(True)
-        # In stage 3 they stay, so that documents compressed before it remain valid.
-        self.embedding.requires_grad_(self.config.optimize_mem_tokens and not last)
+        self.embedding.requires_grad_(self.config.optimize_mem_tokens and MEMORY_TOKENS in train)
 
     def enable_gradient_checkpointing(self) -> None:
         """Recompute layers in the backward pass instead of keeping their activations."""
@@ -184,10 +194,11 @@ class ClaraModule(nn.Module):
                 document_memory,
             )
         else:
-            memory, mse = self.compress(
-                _given(enc_input_ids, "enc_input_ids"),
-                _given(enc_attention_mask, "enc_attention_mask"),
-            )
+            with self._compressing():
+                memory, mse = self.compress(
+                    _given(enc_input_ids, "enc_input_ids"),
+                    _given(enc_attention_mask, "enc_attention_mask"),
+                )
         with self.adapters.using(DECODER):
             embeds = self.embedding.splice(dec_input_ids, memory)
             hidden = self.hidden_states(embeds, dec_attention_mask)
@@ -222,8 +233,7 @@ class ClaraModule(nn.Module):
         """Memories of the selected documents (B, k, n, H), MSE, index (B, k), scores (B, N)."""
         mse: Tensor | None = None
         if document_memory is None:
-            with torch.no_grad(), self.evaluating():
-                # Without dropout: the same memories as those that are read back from disk.
+            with self._compressing():
                 document_memory, mse = self.compress(
                     _given(enc_ids, "enc_input_ids or document_memory"),
                     _given(enc_mask, "enc_attention_mask"),
@@ -239,6 +249,16 @@ class ClaraModule(nn.Module):
         selection, index = straight_through_topk(scores, k, self.config.topk_temperature)
         selected = selection.to(documents.dtype) @ documents  # (B, k, n * H)
         return selected.unflatten(-1, query.shape[1:]), mse, index, scores
+
+    @contextmanager
+    def _compressing(self) -> Iterator[None]:
+        """As it has to be for documents: a compressor that does not learn is left as it is."""
+        if any(parameter.requires_grad for _, parameter in self.adapters.parameters(ENCODER)):
+            yield
+            return
+        # Without dropout: the same memories as those that are read back from disk.
+        with torch.no_grad(), self.evaluating():
+            yield
 
     def hidden_states(self, embeds: Tensor, attention_mask: Tensor) -> Tensor:
         """Last hidden states, after the final norm, (B, T, H), under the active adapter."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from clara_model.errors import ConfigError, DataError
 from clara_model.rows import read_rows
+from clara_model.training.data_mix import mix_rows
 from clara_model.training.sampler import Sampler
 from clara_model.training.spec import TrainSpec
 
@@ -80,9 +81,9 @@ def _length(row: Row) -> int:
 
 def _read_sources(spec: TrainSpec) -> tuple[list[Row], list[Row]]:
     has_world = spec.world is not None and spec.world_share > 0 and spec.world.is_file()
-    world = _read(spec.world, spec.stage) if has_world and spec.world else []
+    world = _read(spec.world, spec) if has_world and spec.world else []
     # Everything from the world is a choice that needs no documents.
-    documents = [] if spec.world_share >= 1 and world else _read(spec.documents, spec.stage)
+    documents = [] if spec.world_share >= 1 and world else _read(spec.documents, spec)
     if not documents and not world:
         raise DataError(
             f"{spec.documents} has no rows to train on; run the steps before it on more "
@@ -91,8 +92,11 @@ def _read_sources(spec: TrainSpec) -> tuple[list[Row], list[Row]]:
     return documents, world
 
 
-def _read(path: Path, stage: str) -> list[Row]:
-    return list(read_rows(path, stage))
+def _read(path: Path, spec: TrainSpec) -> list[Row]:
+    rows = list(read_rows(path, spec.stage))
+    if spec.stage != "stage1":
+        return rows
+    return mix_rows(rows, spec.training.data_mix, spec.training.seed)
 
 
 def _even_candidates(rows: list[Row], seed: int) -> None:

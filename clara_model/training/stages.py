@@ -42,15 +42,60 @@ def load_model(spec: TrainSpec, ranks: Ranks) -> Clara:
         model.config.init_seed = config.init_seed
     if spec.stage == "stage2" and spec.training.decoder_init == "fresh":
         model.reset_adapter("decoder_adapter", spec.training.seed)
-    model.prepare_stage(spec.stage, query_init=spec.training.query_init)
+    train = trained_parts(spec)
+    model.prepare_stage(spec.stage, query_init=spec.training.query_init, train=train)
     return model
+
+
+def trained_parts(spec: TrainSpec) -> tuple[str, ...]:
+    """What the stage trains: names of adapters, and `memory_tokens`.
+
+    Raises:
+        ConfigError: If everything is frozen.
+    """
+    training = spec.training
+    if spec.stage == "stage3":
+        wanted = {
+            "query_reasoner_adapter": training.train_query_reasoner,
+            "decoder_adapter": training.train_decoder,
+            # Not the memory tokens: a stage 3 without this option has them as they were, too.
+            "encoder_adapter": trains_compressor(spec),
+        }
+    else:
+        compressor = trains_compressor(spec)
+        wanted = {
+            "encoder_adapter": compressor,
+            "decoder_adapter": True,
+            "memory_tokens": compressor,
+        }
+    if not any(wanted.values()):
+        raise ConfigError(
+            f"training.{spec.stage}: nothing to train; set one of train_query_reasoner, "
+            "train_decoder and train_compressor"
+        )
+    return tuple(name for name, trains in wanted.items() if trains)
+
+
+def trains_compressor(spec: TrainSpec) -> bool:
+    """Whether the stage changes what a document is compressed to; by default all but stage 3."""
+    chosen = spec.training.train_compressor
+    return spec.stage != "stage3" if chosen is None else chosen
 
 
 def open_memory(
     model: Clara, spec: TrainSpec, dataset: Dataset, ranks: Ranks
 ) -> MemoryStore | None:
-    """Stage 3's memory store: the first rank compresses what is missing, the others wait."""
+    """Stage 3's memory store: the first rank compresses what is missing, the others wait.
+
+    None where the compressor is trained, too: then every step compresses its own candidates.
+    """
     if spec.stage != "stage3" or spec.memory is None:
+        return None
+    if trains_compressor(spec):
+        log.warning(
+            "the compressor is trained: candidates are compressed in every step, and memories "
+            "made before this stage are no longer valid for its model"
+        )
         return None
     expected = compressor_hash(model)
     if ranks.is_first:

@@ -162,3 +162,20 @@ def test_slots_and_memories_must_match(tiny_clara, documents) -> None:
     batch["enc_attention_mask"] = batch["enc_attention_mask"][:-1]
     with pytest.raises(DataError, match="32 memory positions for 28 memory vectors"):
         model(stage="stage2", **batch)
+
+
+def test_in_stage3_a_trained_compressor_learns_from_the_answer_through_every_candidate(
+    tiny_clara, documents
+) -> None:
+    model = tiny_clara(stage="stage3", lora_dropout=0.0)
+    batch = batch_for(model, "stage3", documents)
+    usual = model(stage="stage3", **batch)
+    usual.loss.backward()
+    encoder = dict(model.adapters.parameters(ENCODER))
+    assert all(parameter.grad is None for parameter in encoder.values())
+    model.prepare_stage("stage3", train=[ENCODER])
+    learning = model(stage="stage3", **batch)
+    learning.loss.backward()
+    assert torch.equal(learning.loss, usual.loss)
+    assert all(p.grad is not None and p.grad.any() for p in encoder.values())
+    assert model.embedding.weight.grad is None
