@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from clara_model import Clara
-from clara_model.checkpoint import read_weights
+from clara_model.weights import read_weights
 from clara_model.errors import CheckpointError, ConfigError
 
 LAYOUTS = ["safetensors", "ml-clara"]
@@ -80,7 +80,7 @@ def test_failed_save_keeps_the_older_checkpoint(tiny_clara, tmp_path: Path, monk
     def full_disk(*_: object) -> None:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("clara_model.checkpoint._write_weights", full_disk)
+    monkeypatch.setattr("clara_model.checkpoint.write_weights", full_disk)
     with pytest.raises(OSError, match="no space"):
         model.save_pretrained(tmp_path / "saved")
     assert os.listdir(tmp_path) == ["saved"]

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from clara_model import Clara
-from clara_model.checkpoint import EMBEDDING, read_weights
+from clara_model.weights import EMBEDDING, read_weights
 
 FOLDERS = ["checkpoint", "checkpoint_stage3"]
 
