@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -120,10 +120,16 @@ def _suggest(location: tuple[str, ...]) -> str:
     """Keys near the misspelt one, in the section where it stands."""
     model: type[BaseModel] = PipelineConfig
     for section in location[:-1]:
-        inner = model.model_fields[section].annotation
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+        annotation = model.model_fields[section].annotation
+        # An optional section is a union of its class and None.
+        inner = [
+            kind
+            for kind in (annotation, *get_args(annotation))
+            if isinstance(kind, type) and issubclass(kind, BaseModel)
+        ]
+        if not inner:
             return ""
-        model = inner
+        model = inner[0]
     near = difflib.get_close_matches(location[-1], model.model_fields, n=1, cutoff=0.6)
     if near:
         return f"; did you mean '{near[0]}'?"

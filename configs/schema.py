@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
 
 from clara_model.base.settings import BuiltInSettings
 from configs.base import EndpointSettings, Settings
@@ -291,6 +300,27 @@ class ExecutionSettings(Settings):
     gpu_pool: str = Field(default="gpu", description="work pool of training and evaluation")
 
 
+class SweepSettings(Settings):
+    """One value of the configuration varied; `clara run` trains and evaluates each."""
+
+    key: str = Field(description="dotted, of model, training or evaluation: model.compr_rate, say")
+    values: list[bool | int | float | str] = Field(min_length=1, description="what it becomes")
+
+    @model_validator(mode="after")
+    def _told_apart(self) -> SweepSettings:
+        if self.key.partition(".")[0] not in ("model", "training", "evaluation"):
+            raise ValueError(f"key is '{self.key}'; it must begin with model, training, evaluation")
+        labels = [self.label(value) for value in self.values]
+        if doubled := {label for label in labels if labels.count(label) > 1}:
+            raise ValueError(f"values give the same variant twice: {', '.join(sorted(doubled))}")
+        return self
+
+    def label(self, value: bool | int | float | str) -> str:
+        """Name of a variant's folder, such as `compr_rate=16`."""
+        words = re.sub(r"[^\w.+-]+", "-", json.dumps(value, ensure_ascii=False)).strip("-")
+        return f"{self.key.rpartition('.')[2]}={words}"
+
+
 class PipelineConfig(Settings):
     """A whole pipeline: where it works and what each step does."""
 
@@ -306,6 +336,40 @@ class PipelineConfig(Settings):
     serving: ServingSettings = Field(default_factory=ServingSettings)
     tracking: TrackingSettings = Field(default_factory=TrackingSettings)
     execution: ExecutionSettings = Field(default_factory=ExecutionSettings)
+    sweep: SweepSettings | None = Field(default=None, description="several values of one key")
+
+    @model_validator(mode="after")
+    def _every_variant_is_valid(self) -> PipelineConfig:
+        for value in self.sweep.values if self.sweep else ():
+            try:
+                self.variant(value)
+            except ValidationError as err:
+                assert self.sweep is not None
+                first = err.errors()[0]
+                message = first["msg"].removeprefix("Value error, ")
+                if first["type"] == "extra_forbidden":
+                    message = "there is no such key"
+                raise ValueError(f"sweep: {self.sweep.key}={value}: {message}") from err
+        return self
+
+    def variant(self, value: bool | int | float | str) -> PipelineConfig:
+        """The configuration with one of the sweep's values, and no sweep.
+
+        Raises:
+            ValueError: If there is no sweep, or the value is not a valid one.
+        """
+        if self.sweep is None:
+            raise ValueError("the configuration has no sweep")
+        tree = self.model_dump(exclude={"sweep"})
+        *sections, last = self.sweep.key.split(".")
+        branch = tree
+        for section in sections:
+            inner = branch.setdefault(section, {})
+            if not isinstance(inner, dict):
+                raise ValueError(f"sweep.key {self.sweep.key}: '{section}' is not a section")
+            branch = inner
+        branch[last] = value
+        return PipelineConfig.model_validate(tree)
 
     @model_validator(mode="after")
     def _top_k_fits(self) -> PipelineConfig:
