@@ -40,16 +40,19 @@ def slots(config: ClaraConfig, num_documents: int) -> str:
     return ("".join(memory_tokens(config)) + SEP_TOKEN * config.sep) * num_documents
 
 
-def load_tokenizer(base_model: str, config: ClaraConfig) -> PreTrainedTokenizerBase:
+def load_tokenizer(
+    base_model: str, config: ClaraConfig, *, trust_remote_code: bool = False
+) -> PreTrainedTokenizerBase:
     """The base model's tokenizer with CLaRa's tokens, padding on the left.
 
     Args:
         base_model: A folder or a hub id.
         config: Says which memory tokens there are.
+        trust_remote_code: Whether code that comes with the tokenizer may run.
     """
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(base_model)
+    tokenizer = AutoTokenizer.from_pretrained(base_model, trust_remote_code=trust_remote_code)
     extend_tokenizer(tokenizer, config)
     return tokenizer
 

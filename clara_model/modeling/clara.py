@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -15,6 +14,7 @@ from clara_model.errors import DataError
 from clara_model.modeling.adapters import DECODER, ENCODER, QUERY_REASONER
 from clara_model.modeling.core import ClaraModule, ClaraOutput
 from clara_model.modeling.generation import generate_greedy
+from clara_model.modeling.loading import Attention, BaseOptions, Quantization
 from clara_model.modeling.retrieval import cosine_scores
 from clara_model.prompts import (
     PARAPHRASE_INSTRUCTIONS,
@@ -27,6 +27,7 @@ from clara_model.prompts import (
     render_started_answer,
 )
 from clara_model.topk import straight_through_topk
+from clara_model.weights import Layout
 
 __all__ = ["Clara", "ClaraOutput"]
 
@@ -45,11 +46,30 @@ class Clara(ClaraModule):
         config: ClaraConfig,
         dtype: torch.dtype | str | None = None,
         device: torch.device | str | None = None,
+        *,
+        attention: Attention | None = None,
+        trust_remote_code: bool = False,
+        quantization: Quantization = "none",
     ) -> Clara:
-        """A fresh, untrained model around a decoder (a folder or a hub id)."""
+        """A fresh, untrained model around a decoder (a folder or a hub id).
+
+        Args:
+            base_model: The decoder.
+            config: The model's.
+            dtype: None for the base model's own.
+            device: None for the CPU.
+            attention: None or "auto" for FlashAttention 2 where it runs, else PyTorch's SDPA.
+            trust_remote_code: Whether code that comes with the decoder may run.
+            quantization: "8bit" or "4bit" for bitsandbytes' linear layers (QLoRA; needs a GPU).
+
+        Raises:
+            CheckpointError: If the decoder cannot be loaded.
+            ConfigError: If an option cannot be had here; says what is missing.
+        """
         from clara_model.checkpoint import build_from_base
 
-        return build_from_base(base_model, config, dtype=dtype, device=device)
+        options = BaseOptions(dtype, device, attention or "auto", trust_remote_code, quantization)
+        return build_from_base(base_model, config, options)
 
     @classmethod
     def from_pretrained(
@@ -58,6 +78,10 @@ class Clara(ClaraModule):
         base_model: str | Path | None = None,
         dtype: torch.dtype | str | None = None,
         device: torch.device | str | None = None,
+        *,
+        attention: Attention | None = None,
+        trust_remote_code: bool = False,
+        quantization: Quantization = "none",
     ) -> Clara:
         """Load a checkpoint in either layout.
 
@@ -66,18 +90,27 @@ class Clara(ClaraModule):
             base_model: The decoder's folder or hub id; None to follow the checkpoint's config.
             dtype: None for the base model's own.
             device: None for the CPU.
+            attention: As in `from_base`, like the options below it.
+            trust_remote_code: As in `from_base`.
+            quantization: As in `from_base`.
 
         Raises:
             CheckpointError: If something is missing or belongs to another model.
+            ConfigError: If an option cannot be had here; says what is missing.
         """
         from clara_model.checkpoint import load_checkpoint
 
-        return load_checkpoint(Path(folder), base_model, dtype=dtype, device=device)
+        options = BaseOptions(dtype, device, attention or "auto", trust_remote_code, quantization)
+        return load_checkpoint(Path(folder), base_model, options)
 
-    def save_pretrained(
-        self, folder: str | Path, layout: Literal["safetensors", "ml-clara"] = "safetensors"
-    ) -> None:
-        """Write a checkpoint folder, whole or not at all."""
+    def save_pretrained(self, folder: str | Path, layout: Layout = "safetensors") -> None:
+        """Write a checkpoint folder, whole or not at all.
+
+        Args:
+            folder: Gets its weights and config; an older checkpoint there is replaced.
+            layout: "safetensors" (ours), "ml-clara" (the authors'), or "auto-model": ours with the
+                code and the base inside, for `AutoModel.from_pretrained` without this project.
+        """
         from clara_model.checkpoint import save_checkpoint
 
         save_checkpoint(self, Path(folder), layout)
