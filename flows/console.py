@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import shutil
@@ -13,8 +14,10 @@ from rich.console import Console
 
 from configs.load import load_config
 from flows.summary import as_json as summary_json
-from flows.summary import print_plan, print_summary
-from tasks.plan import build_plan, require_input
+from flows.summary import print_plan, print_summary, print_sweep
+from tasks.evaluation.sweep import write_sweep
+from tasks.plan import SHARED_STEPS, build_plan, require_input
+from tasks.sweep import list_variants
 from tasks.workspace import Workspace
 
 _OUR_LOGGERS = ("flows", "tasks", "clara_model", "configs")
@@ -45,6 +48,7 @@ _FLOWS = {
     "index": ("flows.evaluate", "index"),
     "evaluate": ("flows.evaluate", "evaluate"),
     "pipeline": ("flows.pipeline", "pipeline"),
+    "sweep": ("flows.sweep", "sweep"),
 }
 
 
@@ -70,6 +74,9 @@ def run_pipeline(config: Path, overrides: Sequence[str], *, force: bool, as_json
     """The whole pipeline from the terminal; without Prefect where nothing is left to do."""
     settings = load_config(config, overrides)
     require_input(settings)
+    if settings.sweep is not None:
+        _run_sweep(config, overrides, force=force, as_json=as_json)
+        return
     workspace = Workspace(settings.workspace)
     console = Console(stderr=as_json)
     pending = print_plan(console, build_plan(settings, workspace), workspace)
@@ -81,6 +88,31 @@ def run_pipeline(config: Path, overrides: Sequence[str], *, force: bool, as_json
     _print_next(console, config, overrides)
     if as_json:
         sys.stdout.write(summary_json(workspace) + "\n")
+
+
+def _run_sweep(config: Path, overrides: Sequence[str], *, force: bool, as_json: bool) -> None:
+    """A pipeline for every value of `sweep`, and one table at the end."""
+    settings = load_config(config, overrides)
+    workspace = Workspace(settings.workspace)
+    console = Console(stderr=as_json)
+    variants = list_variants(settings, workspace)
+    plan = build_plan(settings, workspace)
+    shared = {name: step for name, step in plan.items() if name in SHARED_STEPS}
+    pending = print_plan(console, shared, workspace)
+    for variant in variants:
+        changed = load_config(config, [*overrides, *variant.overrides])
+        steps = build_plan(changed, variant.workspace)
+        own = {name: step for name, step in steps.items() if name not in SHARED_STEPS}
+        pending += print_plan(console, own, variant.workspace)
+    if pending or force:
+        call_flow("sweep", config, overrides, force=force)
+    else:
+        write_sweep(settings, workspace)  # other values may have been asked for before
+        console.print("Everything is up to date.")
+    print_sweep(console, workspace)
+    if as_json:
+        sweep = json.loads((workspace.root / "sweep.json").read_text(encoding="utf-8"))
+        sys.stdout.write(json.dumps(sweep, ensure_ascii=False) + "\n")
 
 
 def run_flow(

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from configs.schema import PipelineConfig
+from tasks.evaluation.sweep import tabulate
 from tasks.manifests import Manifest, Step, is_current, read_manifest
 from tasks.plan import STAGES
 from tasks.workspace import Workspace
@@ -88,6 +89,20 @@ def print_summary(console: Console, config: PipelineConfig, workspace: Workspace
     for what, place in _places(config, workspace):
         # Never folded: a folded path can be neither clicked nor copied.
         console.print(f"  {what:<12}{place}", soft_wrap=True, highlight=False)
+
+
+def print_sweep(console: Console, workspace: Workspace) -> None:
+    """One table a metric: a line for every value, a column for every system."""
+    sweep = json.loads((workspace.root / "sweep.json").read_text(encoding="utf-8"))
+    for part in tabulate(sweep):
+        systems = [_name(system) for system in part["systems"]]
+        title = f"{part['metric']} ({part['benchmark']}, {part['setting']}, n = {part['n']})"
+        table = _table(title, sweep["key"], *systems)
+        for value, metrics in part["rows"]:
+            table.add_row(str(value), *(_interval(m) if m else "" for m in metrics))
+        console.print(table)
+    page = (workspace.root / "sweep.html").resolve().as_uri()
+    console.print(f"All of it, with curves: {page}", soft_wrap=True, highlight=False)
 
 
 def as_json(workspace: Workspace) -> str:

@@ -15,6 +15,8 @@ from tasks.synthesis.prompts import PROMPT_VERSION
 from tasks.workspace import Workspace
 
 STAGES = ("stage1", "stage2", "stage3")
+# What the variants of a sweep have in common: all that is made before a stage trains.
+SHARED_STEPS = ("extract", "caption", "tokenizer", "passages", "synthesize", "mine", "base")
 
 # Settings that change how fast or how politely a step works, but not what comes out
 # (the input's contents are hashed; its place does not matter).

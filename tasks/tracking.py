@@ -46,6 +46,7 @@ class Tracker:
     experiment_id: str
     pipeline_id: str
     run_id: str
+    variant: dict[str, str]
 
 
 def open_pipeline_run(config: PipelineConfig, workspace: Workspace) -> Tracker:
@@ -70,14 +71,16 @@ def open_pipeline_run(config: PipelineConfig, workspace: Workspace) -> Tracker:
         "clara.code_version": code_version(),
         "clara.base": config.model.base,
         "clara.compr_rate": str(config.model.compr_rate),
+        **(variant := _variant_tags(config)),
     }
+    label = variant.get("clara.sweep", "pipeline")
     run_id, created = _find_or_create(
         client, experiment_id, {_PIPELINE_TAG: pipeline_id, "clara.kind": "pipeline"},
-        name=f"pipeline-{pipeline_id[:8]}", tags=tags,
+        name=f"{label}-{pipeline_id[:8]}", tags=tags,
     )  # fmt: skip
     if created:
         _log_params(client, run_id, flatten(config.model_dump(mode="json")))
-    return Tracker(client, experiment_id, pipeline_id, run_id)
+    return Tracker(client, experiment_id, pipeline_id, run_id, variant)
 
 
 @contextmanager
@@ -91,7 +94,7 @@ def step_run(tracker: Tracker, step: str, key: str) -> Iterator[str]:
     """
     identity = {_STEP_TAG: f"{tracker.pipeline_id}:{step}:{key[:16]}", "clara.kind": "step"}
     tags = {"mlflow.parentRunId": tracker.run_id, "clara.step": step,
-            _PIPELINE_TAG: tracker.pipeline_id}  # fmt: skip
+            _PIPELINE_TAG: tracker.pipeline_id, **tracker.variant}  # fmt: skip
     run_id, _ = _find_or_create(
         tracker.client, tracker.experiment_id, identity, name=step, tags=tags
     )
@@ -167,6 +170,14 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[f"{prefix}{key}"] = value
     return flat
+
+
+def _variant_tags(config: PipelineConfig) -> dict[str, str]:
+    """What tells a sweep's variants apart when runs are compared; none for other runs."""
+    sweep = config.sweep
+    if sweep is None or config.workspace.name != sweep.label(sweep.values[0]):
+        return {}
+    return {"clara.sweep": config.workspace.name, f"clara.sweep.{sweep.key}": str(sweep.values[0])}
 
 
 def _experiment(client: MlflowClient, config: PipelineConfig, workspace: Workspace) -> str:

@@ -6,7 +6,7 @@ their labels left to the page.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from markupsafe import Markup, escape
@@ -70,4 +70,50 @@ def curve_chart(points: Sequence[Sequence[float]], title: str) -> Markup:
         f'<svg class="curve" role="img" aria-label="{escape(title)}" '
         f'viewBox="0 0 {_WIDTH:.0f} {_HEIGHT:.0f}" preserveAspectRatio="none">{grid}'
         f'<polyline points="{places}"/></svg>'
+    )
+
+
+class Line(NamedTuple):
+    """A named line: a value between 0 and 1 with its interval at each place, None for a gap."""
+
+    label: str
+    values: Sequence[Mapping[str, float] | None]
+    style: str
+
+
+def line_chart(lines: Sequence[Line], labels: Sequence[str], title: str) -> Markup:
+    """Lines over evenly spaced places, with the intervals as thin upright strokes."""
+    left, bottom, step = 44.0, 300.0, 620.0 / max(len(labels), 1)
+    parts = []
+    for share in (0.0, 0.25, 0.5, 0.75, 1.0):
+        y = bottom * (1 - share) + 10
+        parts.append(f'<line class="grid" x1="{left}" x2="{left + 620}" y1="{y}" y2="{y}"/>')
+        parts.append(f'<text x="{left - 8}" y="{y + 5}" text-anchor="end">{share:g}</text>')
+    for place, label in enumerate(labels):
+        x = left + step * (place + 0.5)
+        parts.append(
+            f'<text x="{x:.1f}" y="{bottom + 34}" text-anchor="middle">{escape(label)}</text>'
+        )
+    for number, line in enumerate(lines):
+        # Beside each other, so that no interval hides another.
+        shift = 5 * (number - (len(lines) - 1) / 2)
+        points = [
+            (left + step * (place + 0.5) + shift, value)
+            for place, value in enumerate(line.values)
+            if value is not None
+        ]
+        places = " ".join(f"{x:.1f},{bottom * (1 - v['value']) + 10:.1f}" for x, v in points)
+        marks = "".join(
+            f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{bottom * (1 - v["low"]) + 10:.1f}" '
+            f'y2="{bottom * (1 - v["high"]) + 10:.1f}"/>'
+            f'<circle cx="{x:.1f}" cy="{bottom * (1 - v["value"]) + 10:.1f}" r="4"/>'
+            for x, v in points
+        )
+        parts.append(
+            f'<g class="line {escape(line.style)}"><title>{escape(line.label)}</title>'
+            f'<polyline points="{places}"/>{marks}</g>'
+        )
+    return Markup(
+        f'<svg class="lines" role="img" aria-label="{escape(title)}" viewBox="0 0 680 345">'
+        f"{''.join(parts)}</svg>"
     )

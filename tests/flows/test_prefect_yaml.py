@@ -24,7 +24,7 @@ def test_top_level_keys_are_known() -> None:
 def test_every_flow_is_deployed() -> None:
     assert {d["name"] for d in DEPLOYMENTS} == {
         "extract", "caption", "synthesize", "mine", "train-stage1", "train-stage2",
-        "train-stage3", "index", "evaluate", "pipeline",
+        "train-stage3", "index", "evaluate", "pipeline", "sweep",
     }  # fmt: skip
 
 

@@ -1,0 +1,169 @@
+"""What variants of a sweep share, and how their scores are told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from clara_model.errors import ConfigError
+from configs.schema import PipelineConfig
+from tasks.evaluation.sweep import tabulate, write_sweep
+from tasks.manifests import Step, is_current, run_step
+from tasks.plan import build_plan
+from tasks.storage import StepResult
+from tasks.sweep import forget_results, link_shared, list_variants
+from tasks.workspace import Workspace
+
+
+def sweep_over(root: Path, key: str, *values: object) -> PipelineConfig:
+    return PipelineConfig.model_validate(
+        {"workspace": str(root), "sweep": {"key": key, "values": list(values)}}
+    )
+
+
+def made(workspace: Workspace, config: PipelineConfig, names: tuple[str, ...]) -> None:
+    """Run steps that only write their outputs."""
+
+    def write(step: Step) -> StepResult:
+        for path in step.outputs:
+            if path.suffix:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(f"{step.name}\n")
+            else:
+                path.mkdir(parents=True, exist_ok=True)
+                (path / "file.txt").write_text(step.name)
+        return StepResult({})
+
+    for name in names:
+        step = build_plan(config, workspace)[name]
+        for path in step.inputs:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if not path.exists():
+                path.mkdir() if not path.suffix else path.touch()
+        run_step(step, workspace, lambda step=step: write(step))
+
+
+@pytest.fixture
+def parent(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path / "sweep")
+
+
+def test_overrides_turn_the_configuration_into_the_variants(parent: Workspace) -> None:
+    config = sweep_over(parent.root, "model.compr_rate", 4, 16)
+    first, second = list_variants(config, parent)
+    assert (first.label, second.label) == ("compr_rate=4", "compr_rate=16")
+    assert second.workspace.root == parent.root / "variants" / "compr_rate=16"
+    assert second.overrides[:2] == ("model.compr_rate=16", "sweep.values=[16]")
+    assert f'workspace="{second.workspace.root}"' in second.overrides
+    # All runs in one place, so that they can be compared.
+    assert any(o.startswith('tracking.uri="sqlite:///') and "variants" not in o
+               for o in second.overrides)  # fmt: skip
+
+
+def test_shared_steps_are_done_in_a_variant_and_follow_the_originals(parent: Workspace) -> None:
+    config = sweep_over(parent.root, "model.compr_rate", 4)
+    made(parent, config, ("passages", "base"))
+    (variant,) = list_variants(config, parent)
+    link_shared(config, parent, variant)
+    plan = build_plan(config.variant(4), variant.workspace)
+    assert all(is_current(plan[name], variant.workspace) for name in ("passages", "base"))
+    assert (variant.workspace.models / "base" / "file.txt").read_text() == "base"
+    parent.passages.write_text("changed\n")
+    assert not is_current(plan["passages"], variant.workspace)
+    assert variant.workspace.passages.read_text() == "changed\n"
+    assert (variant.workspace.manifests / "base.json").samefile(parent.manifests / "base.json")
+
+
+def test_links_are_put_back_where_a_variant_wrote_its_own(parent: Workspace) -> None:
+    config = sweep_over(parent.root, "model.compr_rate", 4)
+    made(parent, config, ("passages", "base"))
+    (variant,) = list_variants(config, parent)
+    own = variant.workspace
+    own.passages.parent.mkdir(parents=True)
+    own.passages.write_text("own\n")
+    (own.models / "base").mkdir(parents=True)
+    (own.models / "base" / "own.txt").touch()
+    link_shared(config, parent, variant)
+    assert own.passages.read_text() == "passages\n"
+    assert [path.name for path in (own.models / "base").iterdir()] == ["file.txt"]
+    assert (parent.models / "base" / "file.txt").is_file()
+
+
+def test_forgetting_results_leaves_the_shared_steps(parent: Workspace) -> None:
+    config = sweep_over(parent.root, "model.compr_rate", 4)
+    made(parent, config, ("passages",))
+    (variant,) = list_variants(config, parent)
+    link_shared(config, parent, variant)
+    (variant.workspace.manifests / "stage1.json").write_text("{}")
+    forget_results(variant)
+    assert [p.name for p in variant.workspace.manifests.glob("[!.]*.json")] == ["passages.json"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "step"),
+    [
+        ("model.doc_max_length", 128, "passages"),
+        ("model.generation_top_k", 3, "mine"),
+        ("model.base", "org/model", "tokenizer"),
+        ("training.stage1.steps", 7, "mine"),
+    ],
+)
+def test_a_key_that_needs_other_rows_or_another_base_is_refused(
+    parent: Workspace, key: str, value: object, step: str
+) -> None:
+    with pytest.raises(ConfigError, match=f"changes the step '{step}', which a sweep runs once"):
+        list_variants(sweep_over(parent.root, key, value), parent)
+
+
+def metric(value: float) -> dict[str, float]:
+    return {"value": value, "low": value - 0.1, "high": value + 0.1}
+
+
+def evaluated(variant_workspace: Workspace, em: float) -> None:
+    place = {"benchmark": "world", "setting": "oracle", "n": 50}
+    summary = {
+        "model": {"memory_tokens": 8, "generation_top_k": 1},
+        "scores": [
+            {**place, "system": "stage1", "metrics": {"em": metric(em)}},
+            {**place, "system": "stage3", "metrics": {"em": metric(em / 2)}},
+        ],
+        "retrieval": [{**place, "system": "bm25", "metrics": {"recall@1": metric(0.5)}}],
+    }
+    path = variant_workspace.evaluation / "summary.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(summary))
+
+
+def test_scores_stand_in_one_row_a_value_and_one_column_a_system(parent: Workspace) -> None:
+    config = sweep_over(parent.root, "model.compr_rate", 4, 16, 64)
+    for variant, em in zip(list_variants(config, parent)[:2], (0.9, 0.6), strict=True):
+        evaluated(variant.workspace, em)
+    page = write_sweep(config, parent).read_text()
+    sweep = json.loads((parent.root / "sweep.json").read_text())
+    assert sweep["missing"] == ["compr_rate=64"]
+    answers, retrieval = tabulate(sweep)
+    assert (answers["metric"], answers["systems"], answers["n"]) == ("em", ["stage1", "stage3"], 50)
+    assert [(value, [m["value"] for m in metrics]) for value, metrics in answers["rows"]] == [
+        (4, [0.9, 0.45]),
+        (16, [0.6, 0.3]),
+    ]
+    assert (retrieval["metric"], retrieval["systems"]) == ("recall@1", ["bm25"])
+    assert page.count('<svg class="lines"') == 2
+    assert "Not evaluated yet: compr_rate=64" in page
+    assert "variants/compr_rate=16/evaluation/report.html" in page
+
+
+def test_a_score_that_a_value_lacks_leaves_a_gap(parent: Workspace) -> None:
+    config = sweep_over(parent.root, "model.compr_rate", 4, 16)
+    first, second = list_variants(config, parent)
+    evaluated(first.workspace, 0.9)
+    evaluated(second.workspace, 0.6)
+    path = second.workspace.evaluation / "summary.json"
+    summary = json.loads(path.read_text())
+    del summary["scores"][1]
+    path.write_text(json.dumps(summary))
+    write_sweep(config, parent)
+    rows = tabulate(json.loads((parent.root / "sweep.json").read_text()))[0]["rows"]
+    assert [[m and m["value"] for m in metrics] for _, metrics in rows] == [[0.9, 0.45], [0.6, None]]
