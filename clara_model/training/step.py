@@ -247,7 +247,7 @@ def _share(
     The loss of a step is the mean over the tokens (and documents) of its whole global batch,
     however it is cut.
     """
-    tokens, documents = _counts(batch)
+    tokens, documents = count_targets(batch)
     share = tokens / totals.tokens
     loss = output.lm_loss * share
     sums.add("lm_loss", float(output.lm_loss.detach()) * share)
@@ -259,13 +259,13 @@ def _share(
     return loss
 
 
-def _counts(batch: Batch) -> tuple[int, int]:
+def count_targets(batch: Batch) -> tuple[int, int]:
     """Labelled tokens and documents of a batch."""
     return int((batch["labels"][:, 1:] != IGNORED).sum()), len(batch.get("enc_input_ids", ()))
 
 
 def _totals(batches: list[Batch], ranks: Ranks) -> _Totals:
-    own = torch.tensor([_counts(batch) for batch in batches], dtype=torch.float64).sum(dim=0)
+    own = torch.tensor([count_targets(batch) for batch in batches], dtype=torch.float64).sum(dim=0)
     tokens, documents = ds.all_reduce_sum(own.to(ranks.device), ranks).tolist()
     return _Totals(max(tokens, 1.0), max(documents, 1.0))
 
