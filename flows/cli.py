@@ -57,6 +57,7 @@ class Layout(StrEnum):
 
     safetensors = "safetensors"
     ml_clara = "ml-clara"
+    auto_model = "auto-model"
 
 
 @app.callback()
@@ -180,7 +181,7 @@ def export(
     model: Annotated[Trained, typer.Option(help="Which stage's model.")] = Trained.stage3,
     layout: Annotated[Layout, typer.Option(help="Checkpoint layout.")] = Layout.safetensors,
 ) -> None:
-    """Write a trained model to a folder, in our layout or the authors'."""
+    """Write a trained model to a folder: our layout, the authors', or one that AutoModel loads."""
     from flows.tools import export_stage
 
     export_stage(folder, config, tuple(overrides or ()), stage=model.value, layout=layout.value)

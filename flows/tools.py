@@ -67,7 +67,7 @@ def export_stage(
     overrides: Sequence[str],
     *,
     stage: str,
-    layout: Literal["safetensors", "ml-clara"],
+    layout: Literal["safetensors", "ml-clara", "auto-model"],
 ) -> None:
     """Write a trained stage to a folder that can be moved."""
     settings = load_config(config, overrides)
@@ -77,6 +77,10 @@ def export_stage(
     console = Console()
     console.print(f"wrote {path}; load it with", highlight=False)
     console.print(f'  Clara.from_pretrained("{path}")', highlight=False)
+    if layout == "auto-model":
+        console.print("or, where this project is not installed,", highlight=False)
+        call = f'transformers.AutoModel.from_pretrained("{path}", trust_remote_code=True)'
+        console.print(f"  {call}", highlight=False, soft_wrap=True)
 
 
 def validate_rows(

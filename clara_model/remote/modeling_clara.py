@@ -103,14 +103,18 @@ class CLaRa(PreTrainedModel):
         config = config or CLaRaConfig.from_pretrained(folder)
         beside = folder / config.decoder_model_name
         base = str(beside) if beside.is_dir() else config.decoder_model_name
-        tokenizer = AutoTokenizer.from_pretrained(base)
+        # A base inside the folder was trusted with it; one on the hub was not.
+        trust = {"trust_remote_code": beside.is_dir()}
+        tokenizer = AutoTokenizer.from_pretrained(base, **trust)
         tokens = [*dict.fromkeys(config.memory_tokens), "<AE>", "<ENC>", "<SEP>"]
         tokenizer.add_tokens(tokens, special_tokens=True)
         tokenizer.padding_side = "left"
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.bos_token or tokenizer.eos_token
         loading = {name: kwargs[name] for name in _LOADING if kwargs.get(name) is not None}
-        decoder = AutoModelForCausalLM.from_pretrained(base, **({"dtype": "auto"} | loading))
+        decoder = AutoModelForCausalLM.from_pretrained(
+            base, **({"dtype": "auto"} | trust | loading)
+        )
         model = cls(config, decoder, tokenizer)
         model._load_embeddings(load_file(folder / "decoder_first_last_layers.safetensors"))
         model._load_adapters(load_file(folder / "adapters.safetensors"))
