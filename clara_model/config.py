@@ -50,7 +50,10 @@ class ClaraConfig:
         decoder_model_name: Hub id of the decoder, or a folder (relative: seen from the folder that
             holds the checkpoint).
         doc_max_length: L, document tokens that the compressor reads.
-        compr_rate: r, document tokens for each memory token.
+        compr_rate: r, document tokens for each memory token. A document has n = L // r of them:
+            where r does not divide L, the remainder is dropped (L=100, r=32: 3 memory tokens), so
+            that checkpoints of any writer load. A pipeline's configuration refuses such a pair, as
+            it gives another rate than it says (100 / 3 = 33.3).
         generation_top_k: k, documents given to the generator in stage 3.
         lora_r: Rank of every adapter.
         lora_alpha: Scale of every adapter; None for twice the rank.

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from clara_model.config import ClaraConfig
-from clara_model.errors import DataError
+from clara_model.errors import ConfigError, DataError
 from clara_model.prompts import Turn, escape, render_pair
 
 if TYPE_CHECKING:
@@ -58,13 +58,29 @@ def load_tokenizer(
 
 
 def extend_tokenizer(tokenizer: PreTrainedTokenizerBase, config: ClaraConfig) -> None:
-    """Add the memory tokens, then AE, ENC and SEP; pad on the left, with BOS where need be."""
+    """Add the memory tokens, then AE, ENC and SEP; pad on the left, with BOS where need be.
+
+    Raises:
+        ConfigError: If there is nothing to pad with, or the tokenizer has some of these tokens
+            already, in another order.
+    """
     # The order decides the ids, and with them the rows of a released embedding.
     added = [*dict.fromkeys(memory_tokens(config)), AE_TOKEN, ENC_TOKEN, SEP_TOKEN]
     tokenizer.add_tokens(added, special_tokens=True)
     tokenizer.padding_side = "left"
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.bos_token or tokenizer.eos_token
+    if tokenizer.pad_token is None:
+        raise ConfigError(
+            f"the tokenizer of {tokenizer.name_or_path} has neither pad, BOS nor EOS token; name "
+            "one in its tokenizer_config.json"
+        )
+    ids = tokenizer.convert_tokens_to_ids(list(dict.fromkeys(memory_tokens(config))))
+    if ids != list(range(ids[0], ids[0] + len(ids))):
+        raise ConfigError(
+            f"the tokenizer of {tokenizer.name_or_path} has memory tokens of another model; take "
+            "the base model's own tokenizer"
+        )
 
 
 def encode_documents(

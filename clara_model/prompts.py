@@ -109,7 +109,7 @@ def render(tokenizer: PreTrainedTokenizerBase, turn: Turn, answer: str | None = 
         answer: The assistant's text; None for a prompt that the model is to continue.
 
     Raises:
-        ConfigError: If the tokenizer has no chat template.
+        ConfigError: If the tokenizer has no chat template, or it refuses the conversation.
     """
     from jinja2.exceptions import TemplateError
 
@@ -132,7 +132,14 @@ def render(tokenizer: PreTrainedTokenizerBase, turn: Turn, answer: str | None = 
     try:
         return str(tokenizer.apply_chat_template(apart + reply, **options))
     except TemplateError:
+        pass
+    try:
         return str(tokenizer.apply_chat_template(joined + reply, **options))
+    except TemplateError as err:
+        raise ConfigError(
+            f"the chat template of {tokenizer.name_or_path} refuses a user turn: {err}; choose an "
+            "instruction-tuned base, or another chat_template.jinja"
+        ) from err
 
 
 def render_pair(tokenizer: PreTrainedTokenizerBase, turn: Turn, answer: str) -> tuple[str, str]:

@@ -265,6 +265,8 @@ class Clara(ClaraModule):
 
     @torch.no_grad()
     def _encode(self, texts: list[str], adapter: str, batch_size: int) -> Tensor:
+        if isinstance(texts, str):
+            raise DataError("give a list of texts, not one text")
         if not texts:
             raise DataError("nothing to encode: the list of texts is empty")
         encoded = encode_documents(texts, self.tokenizer, self.config)
@@ -284,6 +286,8 @@ class Clara(ClaraModule):
     def _compress_lists(self, documents: list[list[str]]) -> list[Tensor]:
         """Memories (k, n, H) of each question's documents; k may differ."""
         for i, texts in enumerate(documents):
+            if isinstance(texts, str):
+                raise DataError(f"the documents of question {i} are one text; give a list of texts")
             if not texts:
                 raise DataError(f"question {i} has no documents; give it at least one")
         memory = self.compress_documents([text for texts in documents for text in texts])
@@ -345,6 +349,8 @@ class Clara(ClaraModule):
 
 
 def _check_lists(questions: list[str], others: list[list[str]] | Tensor, name: str) -> None:
+    if isinstance(questions, str):
+        raise DataError("give a list of questions, not one text")
     if not questions:
         raise DataError("no questions given")
     if len(questions) != len(others):

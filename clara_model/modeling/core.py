@@ -239,7 +239,7 @@ class ClaraModule(nn.Module):
                     _given(enc_mask, "enc_attention_mask"),
                 )
         query, _ = self.compress(query_ids, query_mask, adapter=QUERY_REASONER)
-        documents = document_memory.to(query).reshape(len(query), -1, query[0].numel())
+        documents = _by_question(document_memory, query)
         scores = cosine_scores(query.flatten(1), documents)
         k = self.config.generation_top_k
         if k > scores.shape[1]:
@@ -280,6 +280,23 @@ class ClaraModule(nn.Module):
         finally:
             for module, mode in modes:
                 module.training = mode
+
+
+def _by_question(memory: Tensor, query: Tensor) -> Tensor:
+    """Flat memories (B, N, n * H) of the candidates of questions (B, n, H).
+
+    Args:
+        memory: (B, N, n, H), or as they were compressed, (B * N, n, H).
+        query: Says B, n and H.
+    """
+    per_question = memory.ndim == 4 and len(memory) == len(query)
+    in_a_row = memory.ndim == 3 and len(memory) % len(query) == 0
+    if memory.shape[-2:] != query.shape[-2:] or not (per_question or in_a_row):
+        raise DataError(
+            f"memories of candidates have shape {tuple(memory.shape)} for {len(query)} questions; "
+            f"expected (questions, candidates, {query.shape[1]}, {query.shape[2]})"
+        )
+    return memory.to(query).reshape(len(query), -1, query[0].numel())
 
 
 def _given(value: Tensor | None, name: str) -> Tensor:

@@ -50,16 +50,23 @@ class MemoryEmbedding(nn.Module):
         return torch.where(self.is_memory(input_ids).unsqueeze(-1), own, table(input_ids))
 
     def splice(self, input_ids: Tensor, memory: Tensor) -> Tensor:
-        """Input embeddings (B, T, H) with memories (..., n, H) in the slots, in order.
+        """Input embeddings (B, T, H) with memories in the slots, in order.
+
+        Args:
+            input_ids: Prompts, (B, T).
+            memory: (documents, n, H), or (B, k, n, H) where every prompt has k slots.
 
         Raises:
             DataError: If the prompts have more or fewer slots than there are memories.
         """
         is_memory = self.is_memory(input_ids)
         rows = memory.reshape(-1, memory.shape[-1])
-        if int(is_memory.sum()) != len(rows):
+        counts = is_memory.sum(dim=1).tolist()
+        uneven = memory.ndim == 4 and len(set(counts)) > 1
+        if sum(counts) != len(rows) or uneven:
+            shown = counts if uneven else sum(counts)
             raise DataError(
-                f"the prompts have {int(is_memory.sum())} memory positions for {len(rows)} memory "
+                f"the prompts have {shown} memory positions for {len(rows)} memory "
                 "vectors; build them with as many slots as documents are given"
             )
         embeds = self(input_ids)
