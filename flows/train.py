@@ -44,6 +44,8 @@ def _train(run: Run, stage: Literal["stage1", "stage2", "stage3"]) -> None:
     metrics = run.workspace.logs / stage / "metrics.jsonl"
     run.step(
         stage,
-        lambda on_metrics: train_task(run.config, run.workspace, stage, on_metrics),
+        lambda on_metrics: train_task(
+            run.config, run.workspace, stage, on_metrics, restart=run.force
+        ),
         [metrics],
     )

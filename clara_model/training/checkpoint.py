@@ -1,4 +1,4 @@
-"""Checkpoints on the way: written aside and renamed, the last two kept, resumed exactly."""
+"""Checkpoints on the way: written aside and renamed, resumed exactly, or by weights alone."""
 
 from __future__ import annotations
 
@@ -6,80 +6,111 @@ import json
 import logging
 import os
 import shutil
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors.torch import load_file, save_file
 
+from clara_model.errors import CheckpointError
 from clara_model.training.engine import Ranks, barrier
+from clara_model.training.progress import METRICS, STATE, Progress, prune
+from clara_model.training.spec import TrainSpec
 
 if TYPE_CHECKING:
     from deepspeed import DeepSpeedEngine
+    from torch import Tensor
+    from torch.nn import Parameter
+
+    from clara_model.modeling.clara import Clara
 
 log = logging.getLogger(__name__)
 
-_KEPT = 2
-_STATE = "state.json"
 _TAG = "weights"
+_TRAINED = "trained.safetensors"
 
 
-@dataclass(frozen=True)
-class Progress:
-    """Where a training run stands.
+def save_progress(
+    engine: DeepSpeedEngine, spec: TrainSpec, progress: Progress, ranks: Ranks
+) -> None:
+    """Write trained weights, optimizer state, metrics and position; called by all ranks.
 
-    Random numbers and the order of examples follow from the step, so nothing else is needed.
+    DeepSpeed's own files continue a run exactly. Beside them are the trained weights, whole and in
+    float32, for any other number of ranks or ZeRO stage.
     """
-
-    identity: str
-    step: int
-    skipped: int
-
-
-def save_progress(engine: DeepSpeedEngine, folder: Path, progress: Progress, ranks: Ranks) -> None:
-    """Write trainable weights, optimizer state and position; called by all ranks."""
     name = f"step-{progress.step:07d}"
-    partial, final = folder / f".{name}", folder / name
+    partial, final = spec.work / f".{name}", spec.work / name
     if ranks.is_first:
         shutil.rmtree(partial, ignore_errors=True)
     barrier(ranks)
     engine.save_checkpoint(
         str(partial), tag=_TAG, save_latest=False, exclude_frozen_parameters=True
     )
+    weights = dict(_trained_weights(engine.module))
     barrier(ranks)
     if ranks.is_first:
-        (partial / _STATE).write_text(json.dumps(asdict(progress)) + "\n", encoding="utf-8")
+        save_file(weights, partial / _TRAINED)
+        if spec.metrics_path.is_file():
+            shutil.copyfile(spec.metrics_path, partial / METRICS)
+        (partial / STATE).write_text(json.dumps(asdict(progress)) + "\n", encoding="utf-8")
         _flush(partial)
         shutil.rmtree(final, ignore_errors=True)
         os.replace(partial, final)
-        for old in _finished(folder)[:-_KEPT]:
-            shutil.rmtree(old)
+        _flush_entries(spec.work)
+        prune(spec.work, spec.keep_checkpoints)
     barrier(ranks)
 
 
-def find_progress(folder: Path, identity: str) -> tuple[Path, Progress] | None:
-    """The newest checkpoint of this training, if any; newer ones of another are named."""
-    for path in reversed(_finished(folder)):
-        progress = Progress(**json.loads((path / _STATE).read_text(encoding="utf-8")))
-        if progress.identity == identity:
-            return path, progress
-        log.warning("%s is of other settings, rows or weights and is not continued", path)
-    return None
-
-
 def restore(engine: DeepSpeedEngine, path: Path) -> None:
-    """Load trainable weights and optimizer state; called by all ranks."""
+    """Load trained weights and optimizer state; called by all ranks."""
     engine.checkpoint_engine.load = _load_safely
     engine.load_checkpoint(str(path), tag=_TAG, load_module_strict=False)
 
 
-def remove_stale(folder: Path, identity: str) -> None:
-    """Remove checkpoints of another training and what a kill left half written."""
-    for path in folder.glob(".step-*"):
-        shutil.rmtree(path)
-    for path in _finished(folder):
-        if json.loads((path / _STATE).read_text(encoding="utf-8"))["identity"] != identity:
-            shutil.rmtree(path)
+def load_weights(model: Clara, path: Path) -> None:
+    """Load the trained weights alone, whatever ranks and ZeRO stage wrote them.
+
+    Called by all ranks; before an engine has the model, or after, or both: an engine copies what it
+    finds into float32, which only afterwards takes the digits that half precision has no room for.
+
+    Raises:
+        CheckpointError: If a weight that is trained now is missing, or has another shape.
+    """
+    import deepspeed
+    from deepspeed.utils import safe_set_full_fp32_param
+
+    trained = dict(model.trainable_parameters())
+    weights = load_file(path / _TRAINED)
+    _check_shapes(path, weights, trained)
+    for name, parameter in trained.items():
+        value = weights[name].to(parameter.device)
+        with deepspeed.zero.GatheredParameters([parameter], modifier_rank=0), torch.no_grad():
+            parameter.copy_(value)
+        safe_set_full_fp32_param(parameter, value)
+
+
+def _trained_weights(model: Clara) -> Iterator[tuple[str, Tensor]]:
+    """Whole float32 weights; all ranks must ask for them."""
+    from deepspeed.utils import safe_get_full_fp32_param
+
+    for name, parameter in model.trainable_parameters():
+        whole = safe_get_full_fp32_param(parameter)
+        if whole is None:
+            whole = parameter.detach()
+        yield name, whole.float().cpu().reshape(getattr(parameter, "ds_shape", parameter.shape))
+
+
+def _check_shapes(path: Path, stored: dict[str, Tensor], trained: dict[str, Parameter]) -> None:
+    for name, parameter in trained.items():
+        has = list(stored[name].shape) if name in stored else None
+        needs = list(getattr(parameter, "ds_shape", parameter.shape))
+        if has != needs:
+            raise CheckpointError(
+                f"{path} has {name} of shape {has}, but {needs} is trained now; add "
+                "`--set training.resume=restart` to discard that run"
+            )
 
 
 def _load_safely(path: str, map_location: Any = None) -> Any:
@@ -93,13 +124,19 @@ def _load_safely(path: str, map_location: Any = None) -> Any:
         return torch.load(path, map_location=map_location, weights_only=True)
 
 
-def _finished(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("step-*") if (path / _STATE).is_file())
-
-
 def _flush(folder: Path) -> None:
     """Bring a folder's files to the disk, so that a renamed folder is a whole one."""
-    for path in folder.rglob("*"):
-        if path.is_file():
+    for path in (folder, *folder.rglob("*")):
+        if path.is_dir():
+            _flush_entries(path)
+        else:
             with path.open("rb") as stream:
                 os.fsync(stream.fileno())
+
+
+def _flush_entries(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,12 @@ class MetricsLog:
     Args:
         path: The file.
         last_step: Lines after this step are of a run that was cut off, and are dropped.
+        history: The lines up to that step, where the checkpoint has them: the file may be lost.
     """
 
-    def __init__(self, path: Path, last_step: int) -> None:
+    def __init__(self, path: Path, last_step: int, history: Sequence[Line] = ()) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        kept = [line for line in read_metrics(path) if line["step"] <= last_step]
+        kept = [line for line in history or read_metrics(path) if line["step"] <= last_step]
         partial = path.with_name(f".{path.name}.tmp")
         partial.write_text("".join(map(_dump, kept)), encoding="utf-8")
         os.replace(partial, path)

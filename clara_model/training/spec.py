@@ -13,6 +13,14 @@ from clara_model.config import ClaraConfig, Stage
 
 MEMORY_PROGRESS = "memory.json"  # in the logs: documents compressed so far, and in all
 
+# Neither places nor what follows decide what comes out of a training run.
+_PLACES = {"documents", "world", "base", "init", "output", "work", "logs", "memory"}
+_NEUTRAL = {
+    "threads", "keep_checkpoints", "resume", "checkpoint_every", "checkpoint_minutes",
+    "micro_batch_size", "num_processes", "zero_stage", "offload", "gradient_checkpointing",
+    "compile", "loss_chunk", "attention",
+}  # fmt: skip
+
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -114,13 +122,33 @@ class TrainSpec(_Part):
     resume: Literal["refuse", "restart", "continue"] = "refuse"
 
     @property
+    def settings(self) -> dict[str, Any]:
+        """All that decides the result, by the keys of the configuration, and the inputs' hash.
+
+        The number of ranks and how memory is saved change a result's last digits only.
+        """
+        value = self.model_dump(mode="json", exclude=_PLACES | _NEUTRAL)
+        value["world.share"] = value.pop("world_share")
+        flat = {f"training.{self.stage}.{key}": setting for key, setting in
+                value.pop("training").items() if key not in _NEUTRAL}  # fmt: skip
+        flat |= {f"model.{key}": setting for key, setting in value.pop("model").items()
+                 if key not in _NEUTRAL}  # fmt: skip
+        own = {key: value.pop(key) for key in ("stage", "inputs_hash")}
+        return own | flat | {f"training.{key}": setting for key, setting in value.items()}
+
+    @property
     def identity(self) -> str:
-        """Hash of all that decides the result; a checkpoint is resumed only under the same one."""
-        places = {"documents", "world", "base", "init", "output", "work", "logs", "memory"}
-        neutral = {"threads", "keep_checkpoints", "resume"}
-        value = self.model_dump(mode="json", exclude=places | neutral)
-        del value["training"]["checkpoint_every"], value["training"]["checkpoint_minutes"]
-        return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+        """Hash of the settings; a checkpoint is resumed only under the same one."""
+        return hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def layout(self) -> dict[str, Any]:
+        """How optimizer state is cut; it can be read back only under the same one."""
+        return {
+            "ranks": self.num_processes,
+            "ZeRO stage": self.zero_stage,
+            "offload": self.offload,
+        }
 
     @property
     def metrics_path(self) -> Path:
@@ -131,6 +159,11 @@ class TrainSpec(_Part):
     def log_path(self) -> Path:
         """Everything that the processes write."""
         return self.logs / "train.log"
+
+    @property
+    def stopped_path(self) -> Path:
+        """After which step the processes stopped because they were asked to."""
+        return self.work / "stopped.txt"
 
     def error_path(self, rank: int) -> Path:
         """What a rank died of."""

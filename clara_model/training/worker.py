@@ -9,26 +9,27 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import threading
 import time
 import traceback
+from contextlib import nullcontext
 from pathlib import Path
 
 from clara_model.errors import ClaraError
+from clara_model.training.process import (
+    STOPPED,
+    Stopped,
+    StopRequest,
+    alone_in,
+    end_with_starter,
+)
 from clara_model.training.spec import TrainSpec
 
 log = logging.getLogger("clara_model.training")
 
-# Set by whoever starts this process with a pipe as its standard input, which nothing is ever
-# written to: it closes when the starter is gone, even after `kill -9`.
-LIFELINE = "CLARA_LIFELINE"
-
 
 def main(arguments: list[str]) -> int:
-    """Train what the spec says; returns the exit code."""
+    """Train what the spec says; returns the exit code: 0 done, 1 failed, 75 stopped."""
     started = time.monotonic()
-    if os.environ.get(LIFELINE):
-        threading.Thread(target=_end_with_parent, daemon=True).start()
     rank = int(os.environ["RANK"])
     logging.basicConfig(
         level=logging.INFO if rank == 0 else logging.WARNING,
@@ -37,8 +38,15 @@ def main(arguments: list[str]) -> int:
     spec = TrainSpec.model_validate_json(Path(arguments[0]).read_text(encoding="utf-8"))
     error_path = spec.error_path(rank)
     error_path.unlink(missing_ok=True)
+    stop = StopRequest()
     try:
-        _train(spec, started)
+        stop.listen()
+        end_with_starter()
+        _train(spec, stop, started)
+    except Stopped as err:
+        spec.stopped_path.write_text(f"{err}\n", encoding="utf-8")
+        log.info("stopped %s", err)
+        return STOPPED
     except ClaraError as err:
         error_path.write_text(f"{err}\n", encoding="utf-8")
         log.error("%s", err)
@@ -50,24 +58,21 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _train(spec: TrainSpec, started: float) -> None:
+def _train(spec: TrainSpec, stop: StopRequest, started: float) -> None:
     import torch
 
-    from clara_model.training.engine import start_ranks
+    from clara_model.training.engine import barrier, start_ranks
     from clara_model.training.trainer import Trainer
 
     if spec.threads:
         torch.set_num_threads(spec.threads)
-    trainer = Trainer(spec, start_ranks(spec.precision))
-    log.info("ready after %.1f s", time.monotonic() - started)
-    trainer.train()
+    ranks = start_ranks(spec.precision)
+    with alone_in(spec.work) if ranks.is_first else nullcontext():
+        barrier(ranks)
+        trainer = Trainer(spec, ranks, stop)
+        log.info("ready after %.1f s", time.monotonic() - started)
+        trainer.train()
     torch.distributed.destroy_process_group()
-
-
-def _end_with_parent() -> None:
-    while os.read(sys.stdin.fileno(), 1024):
-        pass
-    os._exit(1)
 
 
 if __name__ == "__main__":

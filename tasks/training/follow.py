@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from contextlib import ExitStack
 from types import TracebackType
@@ -10,6 +11,8 @@ from typing import Any
 
 from clara_model.training.spec import MEMORY_PROGRESS, TrainSpec
 from tasks.progress import progress
+
+log = logging.getLogger(__name__)
 
 Line = dict[str, Any]
 
@@ -19,12 +22,15 @@ class MetricsFollower:
 
     Args:
         spec: The training run.
-        on_metrics: Called with new lines, in order.
+        on_metrics: Called with new lines, in order. If it fails, training goes on: the lines are
+            in the metrics file, and are handed over once more with the next ones.
     """
 
     def __init__(self, spec: TrainSpec, on_metrics: Callable[[list[Line]], None] | None) -> None:
         self._spec = spec
         self._on_metrics = on_metrics
+        self._pending: list[Line] = []
+        self._has_warned = False
         self._bar = ExitStack()
         self._advance: Callable[..., None] | None = None
         self._phase = ""
@@ -54,8 +60,23 @@ class MetricsFollower:
         note = f"loss {last['loss']:.3f}" if last["loss"] is not None else "loss not finite"
         note += f", {last['examples_per_s']:.0f} examples/s"
         self._show(f"training {self._spec.stage}", last["step"], last["steps"], note)
-        if self._on_metrics is not None:
-            self._on_metrics(lines)
+        self._hand_on(lines)
+
+    def _hand_on(self, lines: list[Line]) -> None:
+        if self._on_metrics is None:
+            return
+        self._pending += lines
+        try:
+            self._on_metrics(list(self._pending))
+        except Exception as err:  # noqa: BLE001 - whatever a tracking server does, training goes on
+            if not self._has_warned:
+                log.warning(
+                    "metrics were not recorded (%s: %s); training goes on, and they are in %s",
+                    type(err).__name__, err, self._spec.metrics_path,
+                )  # fmt: skip
+            self._has_warned = True
+        else:
+            self._pending = []
 
     def _read_lines(self) -> list[Line]:
         if _inode(self._spec) in (self._file, None):

@@ -20,10 +20,13 @@ from pydantic import BaseModel
 from clara_model.config import Stage
 from clara_model.errors import ConfigError, LaunchError
 from clara_model.training.metrics import read_metrics
+from clara_model.training.process import GRACE_S, LIFELINE
+from clara_model.training.progress import find_start
 from clara_model.training.spec import MEMORY_PROGRESS, ModelPart, StagePart, TrainSpec
 from configs.schema import PipelineConfig
 from tasks.manifests import hash_path
 from tasks.storage import StepResult, hash_json, write_text
+from tasks.training.failure import describe_failure
 from tasks.training.follow import MetricsFollower
 from tasks.workspace import Workspace
 
@@ -32,8 +35,6 @@ log = logging.getLogger(__name__)
 OnMetrics = Callable[[list[dict[str, Any]]], None]
 
 _POLL_S = 0.25
-_GRACE_S = 10.0
-_LOG_LINES = 15
 _EDGE = 0.05  # the first and last share of the steps that "first" and "last" loss average over
 
 
@@ -42,6 +43,8 @@ def train_stage(
     workspace: Workspace,
     stage: Stage,
     on_metrics: OnMetrics | None = None,
+    *,
+    restart: bool = False,
 ) -> StepResult:
     """Train one stage to its end, continuing where an earlier try was cut off.
 
@@ -51,15 +54,22 @@ def train_stage(
         stage: "stage1", "stage2" or "stage3".
         on_metrics: Called with new metric lines, each with its "step" (from 1). A continued run
             hands over the lines from before the cut as well.
+        restart: Discard an interrupted try with other settings, whatever `training.resume` says.
 
     Raises:
-        LaunchError: If a process fails; holds the command, its exit code and its last lines.
+        ConfigError: If such a try is there, and may not be touched; shows the differences.
+        LaunchError: If a process fails (holds the command, its exit code and its last lines), or
+            was asked to stop from outside.
     """
     started = time.monotonic()
     spec = build_spec(config, workspace, stage)
+    if restart:
+        spec = spec.model_copy(update={"resume": "restart"})
+    find_start(spec)
     spec.logs.mkdir(parents=True, exist_ok=True)
     spec.work.mkdir(parents=True, exist_ok=True)
-    (spec.logs / MEMORY_PROGRESS).unlink(missing_ok=True)
+    for path in (spec.logs / MEMORY_PROGRESS, spec.stopped_path, *_error_paths(spec)):
+        path.unlink(missing_ok=True)
     path = spec.work / "spec.json"
     write_text(path, spec.model_dump_json(indent=2) + "\n")
     _run(spec, _command(spec, path), on_metrics)
@@ -125,7 +135,9 @@ def _environment(spec: TrainSpec) -> dict[str, str]:
     paths = [project, os.environ.get("PYTHONPATH", "")]
     environment = {
         **os.environ,
-        "CLARA_LIFELINE": "1",
+        LIFELINE: "1",
+        # How long torchrun leaves the others time to save, or to find that a rank is gone.
+        "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(int(GRACE_S)),
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),
         "PYTHONUNBUFFERED": "1",
         "TOKENIZERS_PARALLELISM": "false",
@@ -149,6 +161,7 @@ def _free_port() -> int:
 
 def _run(spec: TrainSpec, command: list[str], on_metrics: OnMetrics | None) -> None:
     """Run the processes to their end, showing progress and handing metrics on."""
+    log_start = spec.log_path.stat().st_size if spec.log_path.exists() else 0
     with (
         spec.log_path.open("ab") as output,
         _child(command, spec, output) as child,
@@ -158,12 +171,19 @@ def _run(spec: TrainSpec, command: list[str], on_metrics: OnMetrics | None) -> N
             follower.poll()
             time.sleep(_POLL_S)
         follower.poll()
-    if child.returncode != 0:
+    if child.returncode == 0:
+        return
+    if spec.stopped_path.is_file():
+        step = spec.stopped_path.read_text(encoding="utf-8").strip()
         raise LaunchError(
-            f"{spec.stage}: `{' '.join(command)}` ended with exit code {child.returncode}; "
-            "started again, it continues after its last checkpoint.\n"
-            f"{_cause(spec)}\n(the whole log: {spec.log_path})"
+            f"{spec.stage}: asked to stop, and did {step}; started again, it continues there"
         )
+    cause = describe_failure(spec, child.returncode, _new_lines(spec.log_path, log_start))
+    raise LaunchError(
+        f"{spec.stage}: `{' '.join(command)}` ended with exit code {child.returncode}; "
+        "started again, it continues after its last checkpoint.\n"
+        f"{cause}\n(the whole log: {spec.log_path})"
+    )
 
 
 @contextmanager
@@ -185,22 +205,29 @@ def _child(
 
 
 def _end_group(child: subprocess.Popen[bytes]) -> None:
+    """Have the processes save and end; end them if they do not."""
     if child.poll() is not None:
         return
     os.killpg(child.pid, signal.SIGTERM)
+    log.info("stopping after the running step; again Ctrl-C stops at once")
     try:
-        child.wait(_GRACE_S)
+        child.wait(GRACE_S + _POLL_S)
     except subprocess.TimeoutExpired:
-        os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
+        log.warning("the running step did not end in %.0f s; it will be repeated", GRACE_S)
+    finally:
+        if child.poll() is None:
+            os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
 
 
-def _cause(spec: TrainSpec) -> str:
-    """The last lines of the rank that died first, or of the log where none could say why."""
-    paths = [path for path in map(spec.error_path, range(spec.num_processes)) if path.is_file()]
-    path = min(paths, key=lambda path: path.stat().st_mtime_ns, default=spec.log_path)
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    return "\n".join(lines[-_LOG_LINES:])
+def _error_paths(spec: TrainSpec) -> list[Path]:
+    return [spec.error_path(rank) for rank in range(spec.num_processes)]
+
+
+def _new_lines(path: Path, start: int) -> list[str]:
+    with path.open("rb") as stream:
+        stream.seek(start)
+        return stream.read().decode(errors="replace").splitlines()
 
 
 def _counts(spec: TrainSpec, lines: list[dict[str, Any]], seconds: float) -> dict[str, float]:

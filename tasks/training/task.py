@@ -24,8 +24,10 @@ def train_task(
     workspace: Workspace,
     stage: Literal["stage1", "stage2", "stage3"],
     on_metrics: Callable[[list[dict[str, Any]]], None] | None = None,
+    *,
+    restart: bool = False,
 ) -> StepResult:
     """Start the training processes of one stage and follow them to the end."""
     from tasks.training.launch import train_stage
 
-    return train_stage(config, workspace, stage, on_metrics=on_metrics)
+    return train_stage(config, workspace, stage, on_metrics=on_metrics, restart=restart)

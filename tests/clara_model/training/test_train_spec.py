@@ -20,15 +20,29 @@ def test_a_spec_survives_its_file(make_spec: MakeSpec) -> None:
     assert TrainSpec.model_validate_json(spec.model_dump_json()) == spec
 
 
-def test_places_and_checkpoint_interval_do_not_change_the_identity(make_spec: MakeSpec) -> None:
-    one = make_spec("stage1")
-    other = make_spec("stage1", work=Path("/elsewhere"), training={"checkpoint_every": 3})
-    assert one.identity == other.identity
+@pytest.mark.parametrize(
+    "change",
+    [{"work": Path("/elsewhere")}, {"num_processes": 2}, {"zero_stage": 1}, {"resume": "restart"},
+     {"training": {"checkpoint_every": 3}}, {"training": {"micro_batch_size": 1}}],
+    ids=str,
+)  # fmt: skip
+def test_places_and_how_memory_is_saved_do_not_change_the_identity(
+    make_spec: MakeSpec, change: dict
+) -> None:
+    assert make_spec("stage1").identity == make_spec("stage1", **change).identity
+
+
+def test_settings_go_by_the_keys_of_the_configuration(make_spec: MakeSpec) -> None:
+    settings = make_spec("stage2", world_share=0.5).settings
+    assert settings["training.stage2.batch_size"] == 4
+    assert settings["model.lora_r"] == 2
+    assert settings["training.world.share"] == 0.5
+    assert settings["training.precision"] == "fp32"
 
 
 @pytest.mark.parametrize(
     "change",
-    [{"inputs_hash": "x"}, {"num_processes": 2}, {"zero_stage": 1}, {"training": {"seed": 1}},
+    [{"inputs_hash": "x"}, {"precision": "bf16"}, {"world_share": 0.1}, {"training": {"seed": 1}},
      {"model": {"lora_dropout": 0.0}}],
     ids=str,
 )  # fmt: skip

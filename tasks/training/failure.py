@@ -1,0 +1,45 @@
+"""Which rank of a training run failed first, and its last lines."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Sequence
+
+from clara_model.training.spec import TrainSpec
+
+_LINES = 15
+# What torchrun logs when a rank ends badly; the others fail for want of it, or are ended.
+_FAILED = re.compile(r"failed \(exitcode: (-?\d+)\) local_rank: (\d+)")
+
+
+def describe_failure(spec: TrainSpec, exit_code: int, log_lines: Sequence[str]) -> str:
+    """What to show of a failed run.
+
+    Args:
+        spec: The run.
+        exit_code: Of the one rank, or of torchrun; negative for a signal.
+        log_lines: What the processes wrote.
+
+    Returns:
+        The error that the first failing rank left; else which signal ended it, and the log's last
+        lines up to there.
+    """
+    rank, code, end = 0, exit_code, len(log_lines)
+    for number, line in enumerate(log_lines):
+        if found := _FAILED.search(line):
+            code, rank, end = int(found[1]), int(found[2]), number
+            break
+    if code < 0:
+        tail = [line for line in log_lines[:end] if line.strip()][-_LINES:]
+        return "\n".join([f"rank {rank} was ended by {_name(-code)}", *tail])
+    paths = [spec.error_path(rank), *map(spec.error_path, range(spec.num_processes))]
+    path = next((path for path in paths if path.is_file()), None)
+    lines = path.read_text(encoding="utf-8").splitlines() if path else log_lines
+    return "\n".join(lines[-_LINES:])
+
+
+def _name(number: int) -> str:
+    if number == signal.SIGKILL:
+        return "SIGKILL (the system does that when memory runs out)"
+    return signal.Signals(number).name
