@@ -81,6 +81,11 @@ def evaluate(
     return _means(dict(zip(_SUMMED, total, strict=True)), run.spec)
 
 
+def describe(scores: Line) -> str:
+    """An evaluation in words."""
+    return ", ".join(f"{name.removeprefix('eval_')} {value:.3f}" for name, value in scores.items())
+
+
 def _do_in_parts(work: Work, rows: list[Row], size: int, sums: Sums, where: str) -> None:
     """Work on a rank's rows, fewer at a time where memory does not suffice."""
 

@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _FILE = "micro_batch.json"
+_CONDITIONS = ("num_processes", "zero_stage", "offload", "gradient_checkpointing", "compile",
+               "loss_chunk")  # fmt: skip
 # Of torch's allocators that raise a plain RuntimeError.
 _MESSAGES = ("not enough memory", "DefaultCPUAllocator", "out of memory", "ALLOC_FAILED")
 # Activations of one token in one layer, in numbers: what a backward pass keeps of the residual
@@ -38,7 +40,8 @@ class MicroBatches:
 
     Args:
         path: Where it is kept.
-        identity: Of the training run; what another one found is not used.
+        identity: Of the training run and all that takes or saves memory; what was found under
+            another one is not used.
         found: (first step, number), by step.
     """
 
@@ -49,7 +52,7 @@ class MicroBatches:
     @classmethod
     def open(cls, spec: TrainSpec) -> MicroBatches:
         """What an earlier try of this run found; nothing where there was none."""
-        path, identity = spec.work / _FILE, spec.identity
+        path, identity = spec.work / _FILE, _identity(spec)
         if path.is_file():
             state = json.loads(path.read_text(encoding="utf-8"))
             if state["identity"] == identity:
@@ -146,6 +149,11 @@ def available_memory(spec: TrainSpec) -> int:
     import psutil
 
     return int(psutil.virtual_memory().available) // spec.num_processes
+
+
+def _identity(spec: TrainSpec) -> str:
+    conditions = [getattr(spec, name) for name in _CONDITIONS]
+    return json.dumps([spec.identity, spec.training.micro_batch_size, *conditions])
 
 
 def _first_line(error: BaseException) -> str:
