@@ -64,3 +64,33 @@ def test_base_beside_the_checkpoint_moves_with_it(case, tmp_path: Path) -> None:
     moved = Clara.from_pretrained(tmp_path / "elsewhere" / "stage2", dtype=case.facts["dtype"])
     documents = case.facts["compress"]["documents"]
     case.assert_close(moved.compress_documents(documents), "compress.memory")
+
+
+@pytest.mark.parametrize("layout", ["safetensors", "ml-clara"])
+@pytest.mark.parametrize("checkpoint", FOLDERS)
+def test_rewritten_files_are_equal_to_the_byte(
+    case, checkpoint: str, layout: str, tmp_path: Path
+) -> None:
+    case.load(checkpoint).save_pretrained(tmp_path / "once", layout)
+    again = Clara.from_pretrained(tmp_path / "once", dtype=case.facts["dtype"])
+    again.save_pretrained(tmp_path / "twice", layout)
+    once, twice = (
+        {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
+        for name in ("once", "twice")
+    )
+    assert once == twice
+
+
+def test_layouts_lead_to_each_other(case, tmp_path: Path) -> None:
+    case.load("checkpoint_stage3").save_pretrained(tmp_path / "ours")
+    ours = Clara.from_pretrained(tmp_path / "ours", dtype=case.facts["dtype"])
+    ours.save_pretrained(tmp_path / "theirs", "ml-clara")
+    released = torch.load(
+        case.folder / "checkpoint_stage3" / "adapters.pth", map_location="cpu", weights_only=True
+    )
+    written = torch.load(tmp_path / "theirs" / "adapters.pth", weights_only=True)
+    assert written.keys() == released.keys()
+    for name, state in released.items():
+        lora = {key: value for key, value in state.items() if ".lora_" in key}
+        assert written[name].keys() == lora.keys()
+        assert all(torch.equal(written[name][key], value) for key, value in lora.items())
