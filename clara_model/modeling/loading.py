@@ -118,7 +118,7 @@ def _flash_obstacle(device: torch.device | str | None, dtype: torch.dtype) -> st
 def _knows_flash(base_config: PreTrainedConfig) -> bool:
     # A base that brings its own code is not known before its code is loaded: it keeps its own.
     try:
-        model_class = AutoModelForCausalLM._model_mapping[type(base_config)]  # type: ignore[index]
+        model_class = AutoModelForCausalLM._model_mapping[type(base_config)]
     except KeyError:
         return False
     return bool(getattr(model_class, "_supports_flash_attn", False))

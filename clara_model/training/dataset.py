@@ -10,6 +10,9 @@ from typing import Any
 from clara_model.errors import ConfigError, DataError
 from clara_model.rows import read_rows
 from clara_model.training.data_mix import mix_rows
+from clara_model.training.grouping import WINDOW_STEPS, GroupedSampler, padding_share
+from clara_model.training.heldout import hold_out
+from clara_model.training.lengths import ExampleLengths
 from clara_model.training.sampler import Sampler
 from clara_model.training.spec import TrainSpec
 
@@ -25,6 +28,7 @@ class Dataset:
         self._sources = _read_sources(spec)
         if spec.stage == "stage3":
             _even_candidates([row for rows in self._sources for row in rows], spec.training.seed)
+        self._sources, self.held_out = hold_out(self._sources, spec)
         documents, world = (len(rows) for rows in self._sources)
         self.sampler = Sampler(
             documents, world, spec.world_share, spec.training.batch_size, spec.training.seed
@@ -32,17 +36,33 @@ class Dataset:
         self.num_steps = spec.training.steps or self.sampler.num_steps(spec.training.epochs)
         log.info("%d rows of documents, %d of the world: %d steps of %d examples",
                  documents, world, self.num_steps, spec.training.batch_size)  # fmt: skip
+        self._grouped: GroupedSampler | None = None
+        if spec.group_by_length:
+            lengths = ExampleLengths(self._sources, spec)
+            self._grouped = GroupedSampler(self.sampler, lengths, self.num_steps)
+            self._log_padding(lengths)
 
     def batch(self, step: int) -> list[Row]:
         """The rows of one step, for all ranks together."""
-        return [self._sources[source][row] for source, row in self.sampler.batch(step)]
+        sampler = self._grouped or self.sampler
+        return [self._sources[source][row] for source, row in sampler.batch(step)]
 
     def documents(self) -> list[str]:
-        """Every document that some step will see; the same one may come many times."""
+        """Every document that some step or evaluation sees; the same one may come many times."""
+        # Grouping by length only changes their order.
         picks = {pick for step in range(self.num_steps) for pick in self.sampler.batch(step)}
-        return [
-            text for source, row in sorted(picks) for text in self._sources[source][row]["docs"]
-        ]
+        rows = [self._sources[source][row] for source, row in sorted(picks)] + self.held_out
+        return [text for row in rows for text in row["docs"]]
+
+    def _log_padding(self, lengths: ExampleLengths) -> None:
+        steps = range(min(self.num_steps, WINDOW_STEPS))
+        shares = []
+        for sampler in (self._grouped or self.sampler, self.sampler):
+            batches = [
+                [lengths(source, [row])[0] for source, row in sampler.batch(step)] for step in steps
+            ]
+            shares.append(100 * padding_share(batches))
+        log.info("batches by length: padding %.0f %%, without grouping %.0f %%", *shares)
 
 
 def count_micro_batches(spec: TrainSpec) -> int:

@@ -45,6 +45,19 @@ class Sampler:
         rows = self.num_documents * (self._share < 1) + self.num_world * (self._share > 0)
         return max(math.ceil(rows * epochs / self.batch_size), 1)
 
+    def num_rows(self, source: int) -> int:
+        """Rows of a source."""
+        return self.num_world if source else self.num_documents
+
+    def before(self, source: int, step: int) -> int:
+        """How many examples of a source come before a step, over all epochs."""
+        return self._before(source, step * self.batch_size)
+
+    def epoch_rows(self, source: int, epoch: int, first: int, count: int) -> list[int]:
+        """Some rows of a source in the order of an epoch."""
+        order = _order(self.num_rows(source), self.seed, source, epoch)
+        return order[first : first + count]
+
     @property
     def _share(self) -> Fraction:
         if self.num_world == 0:
@@ -53,14 +66,15 @@ class Sampler:
             return Fraction(1)
         return Fraction(self.world_share).limit_denominator(10_000)
 
-    def _pick(self, position: int) -> Pick:
+    def _before(self, source: int, position: int) -> int:
         # Of the first p examples, floor(p * share) are the world's: exact for any p.
-        before = math.floor(position * self._share)
-        is_world = math.floor((position + 1) * self._share) > before
-        count = before if is_world else position - before
-        rows = self.num_world if is_world else self.num_documents
-        epoch, place = divmod(count, rows)
-        return Pick(int(is_world), _order(rows, self.seed, int(is_world), epoch)[place])
+        world = math.floor(position * self._share)
+        return world if source else position - world
+
+    def _pick(self, position: int) -> Pick:
+        source = int(self._before(1, position + 1) > self._before(1, position))
+        epoch, place = divmod(self._before(source, position), self.num_rows(source))
+        return Pick(source, self.epoch_rows(source, epoch, place, 1)[0])
 
 
 @lru_cache(maxsize=4)
