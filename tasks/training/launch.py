@@ -114,7 +114,7 @@ def build_spec(config: PipelineConfig, workspace: Workspace, stage: Stage) -> Tr
         inputs_hash=hash_json([hash_path(path, workspace) for path in inputs]),
         model=ModelPart(**_known(ModelPart, config.model.model_dump())),
         training=StagePart(**_known(StagePart, getattr(training, stage).model_dump())),
-        **_known(TrainSpec, training.model_dump()),
+        **_known(TrainSpec, training.model_dump(exclude={"world"})),
     )
 
 

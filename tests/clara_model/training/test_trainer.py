@@ -238,6 +238,6 @@ def test_three_bad_steps_in_a_row_end_the_run(make_spec: MakeSpec, ranks: Ranks)
     spec = make_spec("stage1")
     trainer = Trainer(spec, ranks)
     _poison(trainer, {2, 3, 4})
-    with pytest.raises(ClaraError, match=r"step 5 of 6; lower training\.stage1\.learning_rate"):
+    with pytest.raises(ClaraError, match=r"step 5; step 2 is the last good checkpoint"):
         trainer.train()
     assert not spec.output.exists()

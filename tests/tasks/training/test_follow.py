@@ -65,3 +65,24 @@ def test_a_line_that_is_being_written_waits_for_its_end(spec: TrainSpec) -> None
             stream.flush()
             follower.poll()
     assert seen == [{"step": 1, "steps": 9, "loss": None, "examples_per_s": 1.0}]
+
+
+def test_trouble_with_tracking_is_told_once_and_ends_nothing(
+    spec: TrainSpec, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen: list[list[int]] = []
+
+    def record(lines: list[dict]) -> None:
+        seen.append([line["step"] for line in lines])
+        if len(seen) < 3:
+            raise ConnectionError("no route to the server")
+
+    with MetricsFollower(spec, record) as follower:
+        metrics = MetricsLog(spec.metrics_path, last_step=0)
+        for step in (1, 2, 3, 4):
+            metrics.write(_line(step))
+            follower.poll()
+    # What was not recorded comes again, and nothing twice.
+    assert seen == [[1], [1, 2], [1, 2, 3], [4]]
+    assert caplog.text.count("no route to the server") == 1
+    assert str(spec.metrics_path) in caplog.text
