@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 log = logging.getLogger(__name__)
 
@@ -15,9 +16,10 @@ _LINE_EVERY_S = 10.0
 
 @contextmanager
 def progress(description: str, total: int) -> Iterator[Callable[..., None]]:
-    """Show progress of `total` items; yields `advance(count=1, note="")`.
+    """Show progress of `total` items; yields `advance(count=1, note="", left_s=None)`.
 
-    On a terminal a bar with rate and remaining time; elsewhere a log line every ten seconds.
+    On a terminal a bar with rate and remaining time; elsewhere a log line every ten seconds. The
+    time left is estimated, unless who advances knows it better.
     """
     if sys.stderr.isatty():
         with _bar(description, total) as advance:
@@ -33,22 +35,31 @@ def _bar(description: str, total: int) -> Iterator[Callable[..., None]]:
         BarColumn,
         MofNCompleteColumn,
         Progress,
+        Task,
         TextColumn,
         TimeRemainingColumn,
     )
+    from rich.text import Text
+
+    class Left(TimeRemainingColumn):
+        def render(self, task: Task) -> Text:
+            left_s = task.fields["left_s"]
+            if left_s is None:
+                return super().render(task)
+            return Text(_clock(left_s), "progress.remaining")
 
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TimeRemainingColumn(),
+        Left(),
         TextColumn("{task.fields[note]}"),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(description, total=total, note="")
+        task = bar.add_task(description, total=total, note="", left_s=None)
 
-        def advance(count: int = 1, note: str = "") -> None:
-            bar.update(task, advance=count, note=note)
+        def advance(count: int = 1, note: str = "", left_s: float | None = None) -> None:
+            bar.update(task, advance=count, note=note, left_s=left_s)
 
         yield advance
 
@@ -57,14 +68,21 @@ def _lines(description: str, total: int) -> Callable[..., None]:
     started = last = time.monotonic()
     done = 0
 
-    def advance(count: int = 1, note: str = "") -> None:
+    def advance(count: int = 1, note: str = "", left_s: float | None = None) -> None:
         nonlocal done, last
         done += count
         now = time.monotonic()
         if now - last < _LINE_EVERY_S:
             return
         last = now
-        left = (now - started) / max(done, 1) * max(total - done, 0)
-        log.info("%s: %d/%d, %.0f s left %s", description, done, total, left, note)
+        if left_s is None:
+            left_s = (now - started) / max(done, 1) * max(total - done, 0)
+        log.info("%s: %d/%d, %s left%s",
+                 description, done, total, _clock(left_s), note and f", {note}")  # fmt: skip
 
     return advance
+
+
+def _clock(seconds: float) -> str:
+    """Hours, minutes and seconds."""
+    return str(timedelta(seconds=round(seconds)))

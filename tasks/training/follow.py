@@ -35,6 +35,7 @@ class MetricsFollower:
         self._advance: Callable[..., None] | None = None
         self._phase = ""
         self._done = 0
+        self._held_out = ""
         # Lines of an earlier try stay in the file until the first rank has cut it.
         self._file = _inode(spec)
         self._offset = 0
@@ -57,9 +58,11 @@ class MetricsFollower:
             self._show_memory()
             return
         last = lines[-1]
-        note = f"loss {last['loss']:.3f}" if last["loss"] is not None else "loss not finite"
-        note += f", {last['examples_per_s']:.0f} examples/s"
-        self._show(f"training {self._spec.stage}", last["step"], last["steps"], note)
+        self._held_out = next((_held_out(line) for line in reversed(lines) if "eval_loss" in line),
+                              self._held_out)  # fmt: skip
+        note = describe_line(last) + self._held_out
+        self._show(f"training {self._spec.stage}", last["step"], last["steps"], note,
+                   last.get("eta_s"))  # fmt: skip
         self._hand_on(lines)
 
     def _hand_on(self, lines: list[Line]) -> None:
@@ -95,14 +98,32 @@ class MetricsFollower:
         state = json.loads(path.read_text(encoding="utf-8"))
         self._show("compressing documents", state["done"], state["total"], "")
 
-    def _show(self, phase: str, done: int, total: int, note: str) -> None:
+    def _show(
+        self, phase: str, done: int, total: int, note: str, left_s: float | None = None
+    ) -> None:
         if phase != self._phase:
             self._bar.close()
             self._advance = self._bar.enter_context(progress(phase, total))
             self._phase, self._done = phase, 0
         if self._advance is not None:
-            self._advance(done - self._done, note)
+            self._advance(done - self._done, note, left_s)
         self._done = done
+
+
+def describe_line(line: Line) -> str:
+    """A step in words: loss, examples and tokens a second, GPU memory."""
+    parts = [f"loss {line['loss']:.3f}" if line["loss"] is not None else "loss not finite"]
+    parts.append(f"{line['examples_per_s']:.0f} examples/s")
+    if "tokens_per_s" in line:
+        parts.append(f"{line['tokens_per_s']:.0f} tokens/s")
+    if "gpu_gb" in line:
+        parts.append(f"{line['gpu_gb']:.1f} GB of GPU memory")
+    return ", ".join(parts)
+
+
+def _held_out(line: Line) -> str:
+    loss = line["eval_loss"]
+    return f", held out {loss:.3f}" if loss is not None else ", held out not finite"
 
 
 def _inode(spec: TrainSpec) -> int | None:

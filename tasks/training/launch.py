@@ -243,4 +243,9 @@ def _counts(spec: TrainSpec, lines: list[dict[str, Any]], seconds: float) -> dic
             edge = max(round(len(values) * _EDGE), 1)
             counts[f"{name}_first"] = sum(values[:edge]) / edge
             counts[f"{name}_last"] = sum(values[-edge:]) / edge
-    return counts
+    evaluated: dict[str, Any] = next((line for line in reversed(lines) if "eval_loss" in line), {})
+    return counts | {
+        name: value
+        for name, value in evaluated.items()
+        if value is not None and (name.startswith("eval_") or name == "stopped_early_at")
+    }

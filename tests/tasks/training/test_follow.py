@@ -86,3 +86,20 @@ def test_trouble_with_tracking_is_told_once_and_ends_nothing(
     assert seen == [[1], [1, 2], [1, 2, 3], [4]]
     assert caplog.text.count("no route to the server") == 1
     assert str(spec.metrics_path) in caplog.text
+
+
+def test_progress_tells_speed_memory_and_the_last_held_out_loss(
+    spec: TrainSpec, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.progress._LINE_EVERY_S", 0.0)
+    caplog.set_level("INFO")
+    with MetricsFollower(spec, None) as follower:
+        follower.poll()
+        metrics = MetricsLog(spec.metrics_path, last_step=0)
+        metrics.write(_line(1) | {"eval_loss": 0.5})
+        metrics.write(_line(2) | {"tokens_per_s": 3000.4, "gpu_gb": 7.25, "eta_s": 3725.0})
+        follower.poll()
+    assert (
+        "2/9, 1:02:05 left, loss 1.000, 2 examples/s, 3000 tokens/s, 7.2 GB of GPU memory, "
+        "held out 0.500"
+    ) in caplog.text
