@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import logging
 import random
 from pathlib import Path
@@ -46,6 +47,11 @@ class Dataset:
         """The rows of one step, for all ranks together."""
         sampler = self._grouped or self.sampler
         return [self._sources[source][row] for source, row in sampler.batch(step)]
+
+    def longest_rows(self, number: int) -> list[Row]:
+        """The rows with most characters; the same ones again where there are fewer than asked."""
+        rows = heapq.nlargest(number, (row for rows in self._sources for row in rows), _characters)
+        return (rows * -(-number // len(rows)))[:number]
 
     def documents(self) -> list[str]:
         """Every document that some step or evaluation sees; the same one may come many times."""
@@ -93,6 +99,12 @@ def split_batch(rows: list[Row], num_micro: int, rank: int, num_ranks: int) -> l
     return [
         ordered[bounds[i] : bounds[i + 1]] for i in range(rank, parts, num_ranks)
     ]  # fmt: skip
+
+
+def _characters(row: Row) -> int:
+    # A question may be one text or several.
+    texts = (*row["question"], *row.get("answers", ()), *row["docs"])
+    return sum(len(text) for text in texts)
 
 
 def _length(row: Row) -> int:

@@ -25,7 +25,6 @@ from clara_model.training.step import (
 if TYPE_CHECKING:
     from clara_model.modeling.clara import Clara
 
-_MOST_STEPS = 1000  # looked at, evenly spread, for the one with the longest rows
 # Bytes per trained number that the first steps add: AdamW's two moments, and gradients summed
 # over micro-batches, all float32.
 _BYTES_PER_TRAINED = 12
@@ -36,13 +35,13 @@ def starting_number(
 ) -> int:
     """The number of micro-batches to begin with; called by all ranks.
 
-    As configured, if it is; else one, if the run's largest batch fits: tried out on a GPU, while
-    on a CPU (where the system ends a process that takes too much) it is estimated.
+    As configured, if it is; else one, if a batch of the longest rows fits. A GPU tries it; on a
+    CPU, where the system ends a process that takes too much, it is estimated.
     """
     configured = count_micro_batches(spec)
     if spec.training.micro_batch_size != "auto" or accumulates_in_engine(spec):
         return configured
-    rows = split_batch(largest_batch(dataset), 1, ranks.rank, ranks.count)[0]
+    rows = dataset.longest_rows(spec.training.batch_size // ranks.count)
     if ranks.device.type == "cuda":
         return probe(model, spec, ranks, rows, make_batch, num_micro=configured)
     batch = make_batch(rows)
@@ -55,13 +54,6 @@ def starting_number(
         getattr(text, "intermediate_size", 4 * text.hidden_size),
     )
     return agree_on_number(number_that_fits(needed, available_memory(spec), len(rows)), ranks)
-
-
-def largest_batch(dataset: Dataset) -> list[Row]:
-    """The rows of the step (of some hundred, in a long run) that holds the longest row."""
-    stride = -(-dataset.num_steps // _MOST_STEPS)
-    steps = range(0, dataset.num_steps, stride)
-    return max((dataset.batch(step) for step in steps), key=lambda rows: max(map(_size, rows)))
 
 
 def probe(
@@ -100,12 +92,6 @@ def probe(
         torch.autograd.grad(loss, trained, allow_unused=True)
         del ballast
 
-    where = f"{spec.stage}, rank {ranks.rank}, trying the largest batch"
+    where = f"{spec.stage}, rank {ranks.rank}, trying the longest rows"
     _, number = halve_until_it_fits(attempt, num_micro, len(rows), where=where)
     return agree_on_number(number, ranks)
-
-
-def _size(row: Row) -> int:
-    """Characters of a row; its question may be one text or several."""
-    texts = (*row["question"], *row.get("answers", ()), *row["docs"])
-    return sum(len(text) for text in texts)

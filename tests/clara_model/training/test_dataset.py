@@ -92,3 +92,12 @@ def test_candidates_that_cannot_be_filled_are_refused(make_spec: MakeSpec, tmp_p
     path = _write(tmp_path / "rows.jsonl", rows)
     with pytest.raises(DataError, match="row short has 1 candidates, others have 3"):
         Dataset(make_spec("stage3", documents=path))
+
+
+def test_the_longest_rows_come_again_where_there_are_too_few(
+    make_spec: MakeSpec, tmp_path: Path
+) -> None:
+    rows = [_question(["a" * size, "b"], id=str(size)) for size in (5, 50, 500)]
+    dataset = Dataset(make_spec("stage3", documents=_write(tmp_path / "rows.jsonl", rows)))
+    assert [row["id"] for row in dataset.longest_rows(2)] == ["500", "50"]
+    assert [row["id"] for row in dataset.longest_rows(5)] == ["500", "50", "5", "500", "50"]

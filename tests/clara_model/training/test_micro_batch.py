@@ -18,7 +18,7 @@ from clara_model.training.micro_batch import (
     is_out_of_memory,
     number_that_fits,
 )
-from clara_model.training.probe import largest_batch, probe
+from clara_model.training.probe import probe
 from clara_model.training.spec import TrainSpec
 from clara_model.training.trainer import Trainer
 
@@ -163,7 +163,7 @@ def test_a_trial_finds_what_fits_and_changes_nothing(
 ) -> None:
     trainer = Trainer(make_spec("stage1", zero_stage=zero_stage), ranks)
     before = {name: p.detach().clone() for name, p in trainer.model.trainable_parameters()}
-    rows = largest_batch(trainer.dataset)
+    rows = trainer.dataset.longest_rows(4)
     failures = _give_memory_for(1, trainer, when="backward")
     number = probe(trainer.model, trainer.spec, ranks, rows, trainer._make_batch, num_micro=1)
     assert (number, failures) == (4, [(0, 4), (0, 2)])
