@@ -20,7 +20,16 @@ from clara_model.modeling.adapters import QUERY_REASONER, seeded
 from clara_model.modeling.embedding import input_weight, output_weight
 from clara_model.modeling.loading import BaseOptions, load_base
 from clara_model.remote.folder import make_self_contained
-from clara_model.weights import EMBEDDING, FILES, HEAD, Layout, State, read_weights, write_weights
+from clara_model.weights import (
+    EMBEDDING,
+    FILES,
+    HEAD,
+    Layout,
+    State,
+    read_extra,
+    read_weights,
+    write_weights,
+)
 
 if TYPE_CHECKING:
     from clara_model.modeling.clara import Clara
@@ -88,6 +97,9 @@ def load_checkpoint(
     for name, state in adapters.items():
         model.adapters.load_state(name, state)
     _check_loaded(model, adapters, embeddings)
+    if extra := read_extra(folder):
+        model.extra.load_state(extra)
+        model.prepare_stage(config.stage)
     return _place(model, options)
 
 
@@ -96,7 +108,7 @@ def save_checkpoint(model: Clara, folder: Path, layout: Layout = "safetensors") 
 
     Raises:
         CheckpointError: If the folder exists and holds something else than a checkpoint.
-        ConfigError: If the layout is unknown.
+        ConfigError: If the layout is unknown, or has no place for weights that were trained.
     """
     if layout not in FILES:
         raise ConfigError(f"layout is {layout!r}; choose one of {', '.join(FILES)}")
@@ -116,7 +128,7 @@ def save_checkpoint(model: Clara, folder: Path, layout: Layout = "safetensors") 
         if layout == "auto-model":
             config = make_self_contained(partial, config, model.base_path)
         write_config(config, partial)
-        write_weights(partial, layout, adapters, _cpu(embeddings))
+        write_weights(partial, layout, adapters, _cpu(embeddings), _cpu(model.extra.state()))
         _swap_in(partial, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

@@ -158,6 +158,7 @@ def compressor_hash(model: Clara) -> str:
     Stage 3 leaves all of it as it is, so the store of its starting point stays valid.
     """
     from clara_model.modeling.embedding import input_weight
+    from clara_model.modeling.loading import is_quantized
 
     config = model.config
     digest = hashlib.sha256()
@@ -166,6 +167,10 @@ def compressor_hash(model: Clara) -> str:
     table = input_weight(model.decoder).detach()
     # The first rows stand for the base: it may be large, and adapters fit one base only.
     parts = {"base": table[:64], "memory": model.embedding.weight.detach()}
+    # Both are no part of most models, whose hashes stay as they were.
+    parts |= {f"extra.{name}": value for name, value in model.extra.state().items()}
+    if is_quantized(model.decoder):
+        digest.update(str(model.decoder.config.quantization_config).encode())
     for name, value in sorted((parts | model.adapters.state("encoder_adapter")).items()):
         flat = value.detach().cpu().contiguous().flatten().view(torch.uint8)
         digest.update(f"{name}:{value.dtype}:{tuple(value.shape)}".encode())

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from clara_model.errors import CheckpointError
+from clara_model.errors import CheckpointError, ConfigError
 from clara_model.modeling.adapters import DECODER, ENCODER
 
 Layout = Literal["safetensors", "ml-clara", "auto-model"]
@@ -26,6 +26,7 @@ FILES: dict[str, tuple[str, str]] = {
     # With its base and its code beside it.
     "auto-model": SAFETENSORS,
 }
+EXTRA_FILE = "extra.safetensors"
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 
 
@@ -69,6 +70,16 @@ def read_weights(folder: Path) -> tuple[dict[str, State], State]:
     return adapters, embeddings
 
 
+def read_extra(folder: Path) -> State:
+    """Weights of the decoder that were trained beside LoRA; none in most checkpoints.
+
+    Raises:
+        CheckpointError: If their file is broken.
+    """
+    path = folder / EXTRA_FILE
+    return _read_file(path) if path.is_file() else {}
+
+
 def _add_carried(embeddings: State, carried: State) -> None:
     """Fill what the embeddings' own file lacks from the copies beside an adapter."""
     written, copy = embeddings.get(EMBEDDING), carried.get(EMBEDDING)
@@ -107,9 +118,24 @@ def _read_adapters(path: Path) -> dict[str, State]:
 
 
 def write_weights(
-    folder: Path, layout: Layout, adapters: dict[str, State], embeddings: State
+    folder: Path,
+    layout: Layout,
+    adapters: dict[str, State],
+    embeddings: State,
+    extra: State | None = None,
 ) -> None:
-    """Write the weight files of a layout into a folder."""
+    """Write the weight files of a layout into a folder.
+
+    Raises:
+        ConfigError: If weights were trained beside LoRA, and the layout has no place for them.
+    """
+    if extra and layout != "safetensors":
+        raise ConfigError(
+            f"the layout {layout} has no place for weights trained beside LoRA (model.train_also), "
+            f"such as {next(iter(extra))}; use the layout safetensors"
+        )
+    if extra:
+        save_file(extra, folder / EXTRA_FILE)
     adapter_file, embedding_file = FILES[layout]
     if layout == "ml-clara":
         torch.save(adapters, folder / adapter_file)

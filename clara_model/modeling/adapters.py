@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from clara_model.config import ClaraConfig
-from clara_model.errors import CheckpointError
+from clara_model.errors import CheckpointError, ConfigError
 
 ENCODER = "encoder_adapter"
 DECODER = "decoder_adapter"
@@ -26,12 +26,19 @@ class Adapters:
 
     PEFT's own `set_adapter` also changes `requires_grad`, which here depends on the training stage
     alone; so the active adapter is chosen layer by layer.
+
+    Args:
+        decoder: Carries the adapters on its linear layers, bitsandbytes' quantized ones included.
+        config: The model's.
+
+    Raises:
+        ConfigError: If a name of `lora_targets` is no linear layer's; lists those there are.
     """
 
     def __init__(self, decoder: PreTrainedModel, config: ClaraConfig) -> None:
         self._decoder = decoder
         self._config = config
-        self._targets = config.lora_targets or _linear_layers(decoder)
+        self._targets = _targets(decoder, config.lora_targets)
         self._layers: list[LoraLayer] = []
 
     @property
@@ -141,6 +148,21 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
+def _targets(decoder: PreTrainedModel, wanted: list[str] | None) -> list[str]:
+    available = _linear_layers(decoder)
+    if wanted is None:
+        return available
+    # A target may also be longer than a last name part, such as `mlp.down_proj`.
+    names = [f".{name}" for name, module in decoder.named_modules() if _is_linear(module)]
+    unknown = [target for target in wanted if not any(n.endswith(f".{target}") for n in names)]
+    if unknown or not wanted:
+        raise ConfigError(
+            f"lora_targets: no linear layer is named {', '.join(unknown) or 'in an empty list'}; "
+            f"{type(decoder).__name__} has {', '.join(available)}"
+        )
+    return wanted
+
+
 def _linear_layers(decoder: PreTrainedModel) -> list[str]:
     """Last name parts of all linear layers but the output embedding."""
     head = decoder.get_output_embeddings()
@@ -148,9 +170,13 @@ def _linear_layers(decoder: PreTrainedModel) -> list[str]:
         {
             name.rpartition(".")[2]
             for name, module in decoder.named_modules()
-            if isinstance(module, nn.Linear | Conv1D) and module is not head
+            if _is_linear(module) and module is not head
         }
     )
+
+
+def _is_linear(module: nn.Module) -> bool:
+    return isinstance(module, nn.Linear | Conv1D)
 
 
 def _released_name(parameter_name: str, adapter: str) -> str:

@@ -15,9 +15,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from clara_model.config import STAGES, ClaraConfig
 from clara_model.encoding import memory_tokens
 from clara_model.errors import ConfigError, DataError
-from clara_model.losses import answer_loss, memory_mse
+from clara_model.losses import LOSS_CHUNK, answer_loss, memory_mse
 from clara_model.modeling.adapters import DECODER, ENCODER, QUERY_REASONER, Adapters
+from clara_model.modeling.compiling import compile_layers, uncompiled
 from clara_model.modeling.embedding import MemoryEmbedding, positions
+from clara_model.modeling.extra import ExtraWeights
 from clara_model.modeling.retrieval import cosine_scores
 from clara_model.topk import straight_through_topk
 
@@ -77,6 +79,10 @@ class ClaraModule(nn.Module):
         tokens = list(dict.fromkeys(memory_tokens(config)))
         first = tokenizer.get_vocab()[tokens[0]]
         self.embedding = MemoryEmbedding(decoder, first, len(tokens))
+        self.extra = ExtraWeights(decoder)
+        # Answer tokens whose logits are in memory at a time.
+        self.loss_chunk = LOSS_CHUNK
+        self._is_compiled = False
         self.adapters = Adapters(decoder, config)
         for i, name in enumerate(adapters):
             self.adapters.add(name, config.init_seed + i)
@@ -134,6 +140,9 @@ class ClaraModule(nn.Module):
             for _, parameter in self.adapters.parameters(name):
                 parameter.requires_grad_(True)
         self.embedding.requires_grad_(self.config.optimize_mem_tokens and MEMORY_TOKENS in train)
+        if self.config.stage != "stage3":
+            for _, parameter in self.extra.parameters():
+                parameter.requires_grad_(True)
 
     def enable_gradient_checkpointing(self) -> None:
         """Recompute layers in the backward pass instead of keeping their activations."""
@@ -145,6 +154,15 @@ class ClaraModule(nn.Module):
         self.decoder.activation_checkpointing_enable(
             {"use_reentrant": False, "context_fn": contexts}
         )
+
+    def compile_decoder(self) -> None:
+        """Compile the decoder's layers for training; `evaluating` runs them as they are.
+
+        Raises:
+            ConfigError: If the decoder does not say what its layers are.
+        """
+        compile_layers(self.decoder)
+        self._is_compiled = True
 
     # Forward
 
@@ -203,7 +221,7 @@ class ClaraModule(nn.Module):
             embeds = self.embedding.splice(dec_input_ids, memory)
             hidden = self.hidden_states(embeds, dec_attention_mask)
         logits = self.embedding.logits(hidden) if return_logits else None
-        lm_loss = answer_loss(hidden, labels, self.embedding.logits)
+        lm_loss = answer_loss(hidden, labels, self.embedding.logits, chunk=self.loss_chunk)
         loss = lm_loss
         if mse is not None and stage != "stage3":
             loss = lm_loss + self.config.mse_weight * mse
@@ -276,7 +294,8 @@ class ClaraModule(nn.Module):
         modes = [(module, module.training) for module in self.modules()]
         self.eval()
         try:
-            yield
+            with uncompiled() if self._is_compiled else nullcontext():
+                yield
         finally:
             for module, mode in modes:
                 module.training = mode

@@ -195,10 +195,24 @@ def _engine_config(spec: TrainSpec, num_micro: int, size: int) -> dict[str, Any]
             # Its own default is a buffer of 500 million numbers, however small the model.
             "reduce_bucket_size": min(size, 500_000_000),
             "allgather_bucket_size": min(size, 500_000_000),
+            **_offload(spec),
         },
+        # The optimizer is torch's, on the CPU as well: DeepSpeed's own would have to be compiled.
+        "zero_force_ds_cpu_optimizer": False,
     }
     if spec.precision == "bf16":
         config["bf16"] = {"enabled": True, "check_grad_overflow": True}
     elif spec.precision == "fp16":
         config["fp16"] = {"enabled": True}
     return config
+
+
+def _offload(spec: TrainSpec) -> dict[str, Any]:
+    """What ZeRO keeps in main memory: optimizer states and master weights, or all weights."""
+    if spec.offload == "none":
+        return {}
+    place = {"device": "cpu", "pin_memory": torch.cuda.is_available()}
+    offload: dict[str, Any] = {"offload_optimizer": place}
+    if spec.offload == "all":
+        offload["offload_param"] = place
+    return offload

@@ -7,7 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
@@ -23,18 +23,25 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _FIXED = ("doc_max_length", "compr_rate", "different_mem_tokens", "lora_r", "adapter_alpha",
-          "lora_dropout")  # fmt: skip
+          "lora_dropout", "lora_targets")  # fmt: skip
 
 
 def load_model(spec: TrainSpec, ranks: Ranks) -> Clara:
     """The model as the stage starts with it, its trainable weights set."""
     from clara_model.modeling.clara import Clara
 
-    config, dtype = spec.clara_config(), DTYPES[spec.precision]
+    config = spec.clara_config()
+    options: dict[str, Any] = {
+        "dtype": DTYPES[spec.precision],
+        "device": ranks.device,
+        "attention": spec.model.attention,
+        "trust_remote_code": spec.model.trust_remote_code,
+        "quantization": spec.model.quantization,
+    }
     if spec.init is None:
-        model = Clara.from_base(spec.base, config, dtype=dtype, device=ranks.device)
+        model = Clara.from_base(spec.base, config, **options)
     else:
-        model = Clara.from_pretrained(spec.init, spec.base, dtype=dtype, device=ranks.device)
+        model = Clara.from_pretrained(spec.init, spec.base, **options)
         _check_same(model, spec)
         model.config.generation_top_k = config.generation_top_k
         model.config.mse_weight = config.mse_weight
@@ -42,8 +49,15 @@ def load_model(spec: TrainSpec, ranks: Ranks) -> Clara:
         model.config.init_seed = config.init_seed
     if spec.stage == "stage2" and spec.training.decoder_init == "fresh":
         model.reset_adapter("decoder_adapter", spec.training.seed)
+    if spec.stage != "stage3":
+        model.extra.add(spec.model.train_also)
     train = trained_parts(spec)
     model.prepare_stage(spec.stage, query_init=spec.training.query_init, train=train)
+    model.loss_chunk = spec.loss_chunk
+    if spec.gradient_checkpointing:
+        model.enable_gradient_checkpointing()
+    if spec.compile:
+        model.compile_decoder()
     return model
 
 
