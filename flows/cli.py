@@ -129,9 +129,21 @@ def train(
     overrides: Set = None,
     force: Force = False,
     json: Json = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print steps, memory and time; train nothing.")
+    ] = False,
+    gpu: Annotated[
+        str, typer.Option(help="With --dry-run: plan for this GPU, such as H100, not this machine.")
+    ] = "",
 ) -> None:
     """Train a stage, or all three; an interrupted one continues from its checkpoint."""
     names = [s for s in Stage if s is not Stage.all] if stage is Stage.all else [stage]
+    if dry_run:
+        from flows.dry_run import show_plans
+
+        stages = [str(name) for name in names]
+        show_plans(stages, config, tuple(overrides or ()), gpu=gpu, as_json=json)
+        return
     for name in names:
         _run_flow(f"train-{name}", config, overrides, force, json)
 
