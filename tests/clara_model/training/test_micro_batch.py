@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,6 +27,7 @@ from clara_model.training.spec import TrainSpec
 from clara_model.training.trainer import Trainer
 
 MakeSpec = Callable[..., TrainSpec]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def _weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -216,3 +221,36 @@ def test_what_another_run_found_is_not_used(make_spec: MakeSpec) -> None:
     assert MicroBatches.open(spec).at(5) == 2
     for change in ({"training": {"seed": 9}}, {"gradient_checkpointing": True}):
         assert MicroBatches.open(make_spec("stage1", **change)).at(5) is None
+
+
+@pytest.mark.parametrize("zero_stage", [0, 2])
+def test_ranks_agree_when_one_of_them_runs_out_of_memory(
+    make_spec: MakeSpec, ranks: Ranks, tmp_path: Path, zero_stage: int
+) -> None:
+    options = {"model": {"lora_dropout": 0.0}, "zero_stage": zero_stage}
+    training = {"steps": 3, "eval_every": 2, "learning_rate": 1e-3}
+    alone = make_spec("stage1", training=training, **options, **_places(tmp_path / "alone"))
+    Trainer(alone, ranks).train()
+    spec = make_spec("stage1", training=training, num_processes=2, **options)
+    path = tmp_path / "spec.json"
+    path.write_text(spec.model_dump_json(), encoding="utf-8")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    place = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    script = ROOT / "tests" / "support" / "rank_with_little_memory.py"
+    workers = [
+        subprocess.Popen(
+            [sys.executable, str(script), str(path), "1"],
+            env=os.environ | place | {"PYTHONPATH": str(ROOT), "RANK": rank, "LOCAL_RANK": rank},
+        )
+        for rank in ("0", "1")
+    ]  # fmt: skip
+    assert [worker.wait(timeout=600) for worker in workers] == [0, 0]
+    assert MicroBatches.open(spec).found == [(0, 2)]
+    expected = _weights(alone.output)
+    for name, value in _weights(spec.output).items():
+        torch.testing.assert_close(value, expected[name], rtol=1e-3, atol=1e-4)
+    for one, other in zip(*map(read_metrics, (alone.metrics_path, spec.metrics_path)), strict=True):
+        for name in ("loss", "eval_loss", "eval_em", "eval_f1"):
+            assert one.get(name) == pytest.approx(other.get(name), abs=1e-4)
