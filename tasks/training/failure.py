@@ -9,8 +9,11 @@ from collections.abc import Sequence
 from clara_model.training.spec import TrainSpec
 
 _LINES = 15
-# What torchrun logs when a rank ends badly; the others fail for want of it, or are ended.
-_FAILED = re.compile(r"failed \(exitcode: (-?\d+)\) local_rank: (\d+)")
+# What torchrun logs as soon as a rank has ended badly, and at the end of all. It looks ten times a
+# second: a killed rank and one that misses it can be seen at once, and in either order.
+_FIRST = re.compile(r"failed \(exitcode: (-?\d+)\) local_rank: (\d+)")
+_EACH = re.compile(r"^ *rank +: (\d+) .*\n *exitcode +: (-9) ", re.MULTILINE)
+_OWN_KILL = "forcefully exiting via"  # torchrun's, of ranks that do not end by themselves
 
 
 def describe_failure(spec: TrainSpec, exit_code: int, log_lines: Sequence[str]) -> str:
@@ -27,9 +30,12 @@ def describe_failure(spec: TrainSpec, exit_code: int, log_lines: Sequence[str]) 
     """
     rank, code, end = 0, exit_code, len(log_lines)
     for number, line in enumerate(log_lines):
-        if found := _FAILED.search(line):
-            code, rank, end = int(found[1]), int(found[2]), number
+        if first := _FIRST.search(line):
+            code, rank, end = int(first[1]), int(first[2]), number
             break
+    text = "\n".join(log_lines[end:])
+    if code >= 0 and _OWN_KILL not in text and (killed := _EACH.search(text)):
+        rank, code = int(killed[1]), int(killed[2])
     if code < 0:
         tail = [line for line in log_lines[:end] if line.strip()][-_LINES:]
         return "\n".join([f"rank {rank} was ended by {_name(-code)}", *tail])

@@ -1,79 +1,20 @@
-"""Starting training processes, following them, and what happens when something dies."""
+"""Starting training processes and following them."""
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+import json
+from collections.abc import Callable
+from dataclasses import asdict
 
 import pytest
 
-from clara_model.errors import LaunchError
-from clara_model.training.metrics import read_metrics
+from clara_model.errors import ConfigError, LaunchError
+from clara_model.training.progress import Progress
 from configs.schema import PipelineConfig
 from tasks.training.launch import build_spec, train_stage
 from tasks.workspace import Workspace
 
 MakeConfig = Callable[..., PipelineConfig]
-ROOT = Path(__file__).resolve().parents[3]
-
-# What a user's process does; it is killed from outside.
-PARENT = """
-import sys
-from pathlib import Path
-from configs.schema import PipelineConfig
-from tasks.training.launch import train_stage
-from tasks.workspace import Workspace
-config = PipelineConfig.model_validate_json(Path(sys.argv[2]).read_text())
-train_stage(config, Workspace(Path(sys.argv[1])), "stage1")
-"""
-
-
-def _weights(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.glob("*.safetensors")}
-
-
-def _start_parent(config: PipelineConfig, workspace: Workspace) -> subprocess.Popen[bytes]:
-    path = workspace.root / "config.json"
-    path.write_text(config.model_dump_json(), encoding="utf-8")
-    return subprocess.Popen(
-        [sys.executable, "-c", PARENT, str(workspace.root), str(path)], cwd=ROOT
-    )
-
-
-def _descendants(pid: int) -> Iterator[int]:
-    children = Path(f"/proc/{pid}/task/{pid}/children")
-    for child in children.read_text().split() if children.exists() else ():
-        yield int(child)
-        yield from _descendants(int(child))
-
-
-def _wait_for_step(path: Path, step: int, timeout_s: float = 120) -> None:
-    end = time.monotonic() + timeout_s
-    while len(read_metrics(path)) < step:
-        assert time.monotonic() < end, f"{path} did not reach step {step}"
-        time.sleep(0.01)
-
-
-def _all_gone(pids: list[int], timeout_s: float = 20) -> bool:
-    end = time.monotonic() + timeout_s
-    while any(_is_running(pid) for pid in pids):
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.05)
-    return True
-
-
-def _is_running(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
-        return False
-    return state.rpartition(")")[2].split()[0] != "Z"
 
 
 def test_a_spec_names_rows_start_and_results(workspace: Workspace, make_config: MakeConfig) -> None:
@@ -116,6 +57,36 @@ def test_a_failed_stage_says_which_command_failed_and_why(
     assert not (workspace.models / "stage1").exists()
 
 
+def _leave_a_checkpoint(config: PipelineConfig, workspace: Workspace) -> None:
+    spec = build_spec(config, workspace, "stage1")
+    folder = spec.work / "step-0000005"
+    folder.mkdir(parents=True)
+    progress = Progress(spec.identity, 5, 0, spec.layout, spec.settings)
+    (folder / "state.json").write_text(json.dumps(asdict(progress)))
+
+
+def test_an_interrupted_stage_with_other_settings_is_refused_before_it_starts(
+    workspace: Workspace, make_config: MakeConfig
+) -> None:
+    _leave_a_checkpoint(make_config(), workspace)
+    with pytest.raises(ConfigError, match=r"training\.stage1\.steps: 6 -> 7\n") as caught:
+        train_stage(make_config(steps=7), workspace, "stage1")
+    assert caught.value.exit_code == 2
+    workspace.pretrain_data.write_text(workspace.pretrain_data.read_text() * 2)
+    with pytest.raises(ConfigError, match="rows, base or starting weights changed"):
+        train_stage(make_config(), workspace, "stage1")
+
+
+@pytest.mark.slow
+def test_an_interrupted_stage_with_other_settings_starts_anew_by_force(
+    workspace: Workspace, make_config: MakeConfig
+) -> None:
+    _leave_a_checkpoint(make_config(), workspace)
+    lines: list[dict] = []
+    train_stage(make_config(steps=7), workspace, "stage1", on_metrics=lines.extend, restart=True)
+    assert [line["step"] for line in lines] == [1, 2, 3, 4, 5, 6, 7]
+
+
 @pytest.mark.slow
 def test_three_stages_follow_each_other(workspace: Workspace, make_config: MakeConfig) -> None:
     config = make_config(steps=4)
@@ -131,64 +102,6 @@ def test_three_stages_follow_each_other(workspace: Workspace, make_config: MakeC
         assert (workspace.logs / stage / "metrics.jsonl").is_file()
         assert not (workspace.progress / stage).exists()
     assert 0 <= counts["recall_at_1_last"] <= 1
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("ranks", [1, 2])
-def test_a_killed_run_ends_like_an_undisturbed_one(
-    workspace: Workspace, make_config: MakeConfig, ranks: int
-) -> None:
-    config = make_config(steps=30, num_processes=ranks)
-    spec = build_spec(config, workspace, "stage1")
-    train_stage(config, workspace, "stage1")
-    expected = _weights(spec.output)
-    (spec.output).rename(workspace.models / "undisturbed")
-    spec.metrics_path.unlink()
-    for step in (3, 12, 18):  # before the first checkpoint, and after others
-        parent = _start_parent(config, workspace)
-        _wait_for_step(spec.metrics_path, step)
-        processes = [parent.pid, *_descendants(parent.pid)]
-        for pid in processes:
-            os.kill(pid, signal.SIGKILL)
-        parent.wait()
-        assert _all_gone(processes)
-        assert not spec.output.exists()
-    lines: list[dict] = []
-    train_stage(config, workspace, "stage1", on_metrics=lines.extend)
-    assert _weights(spec.output) == expected
-    assert [line["step"] for line in lines] == list(range(1, 31))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("ranks", [1, 2])
-def test_ranks_die_with_the_process_that_started_them(
-    workspace: Workspace, make_config: MakeConfig, ranks: int
-) -> None:
-    config = make_config(steps=5000, num_processes=ranks)
-    parent = _start_parent(config, workspace)
-    _wait_for_step(build_spec(config, workspace, "stage1").metrics_path, 1)
-    processes = list(_descendants(parent.pid))
-    assert len(processes) >= ranks
-    parent.kill()
-    parent.wait()
-    assert _all_gone(processes)
-
-
-@pytest.mark.slow
-def test_an_interrupted_stage_leaves_no_process(
-    workspace: Workspace, make_config: MakeConfig
-) -> None:
-    others = set(_descendants(os.getpid()))  # helpers of earlier tests in this process
-    processes: list[int] = []
-
-    def interrupt(lines: list[dict]) -> None:
-        processes.extend(set(_descendants(os.getpid())) - others)
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        train_stage(make_config(steps=5000), workspace, "stage1", on_metrics=interrupt)
-    assert processes
-    assert _all_gone(processes, timeout_s=0)
 
 
 @pytest.mark.slow
