@@ -158,8 +158,7 @@ class Trainer:
         is_last = self.step == self.dataset.num_steps
         self.is_best = False
         # The best weights are those of a checkpoint, and in a bad streak none is written.
-        is_due = is_last or self.step % training.eval_every == 0
-        if not rows or not is_due or self.watch.bad_in_row:
+        if not rows or self.watch.bad_in_row or (self.step % training.eval_every and not is_last):
             return {}
         size = -(-training.batch_size // self.ranks.count // (self.micro.at(self.step) or 1))
         run = Run(self.engine, self.spec, self.ranks, self.micro)
