@@ -13,6 +13,7 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
@@ -100,6 +101,16 @@ class ModelSettings(Settings):
     attention: Literal["auto", "flash_attention_2", "sdpa", "eager"] = Field(
         default="auto", description="auto: FlashAttention 2 where it runs, else PyTorch's SDPA"
     )
+
+    @field_validator("train_also")
+    @classmethod
+    def _are_expressions(cls, patterns: list[str]) -> list[str]:
+        for pattern in patterns:
+            try:
+                re.compile(pattern)
+            except re.error as err:
+                raise ValueError(f"{pattern!r} is no regular expression: {err}") from err
+        return patterns
 
     @model_validator(mode="after")
     def _some_memory(self) -> ModelSettings:
@@ -265,6 +276,22 @@ class TrainingSettings(Settings):
         "its checkpoints, or go on from its weights",
     )
 
+    @model_validator(mode="after")
+    def _zero_can_do_it(self) -> TrainingSettings:
+        least = {"none": 0, "optimizer": 1, "all": 3}[self.offload]
+        if self.zero_stage < least:
+            raise ValueError(
+                f"offload {self.offload} needs zero_stage {least}"
+                f"{' or higher' if least < 3 else ''}, not {self.zero_stage}: only ZeRO can keep "
+                "that in CPU memory; raise zero_stage, or set offload to none"
+            )
+        if self.compile and self.zero_stage == 3:
+            raise ValueError(
+                "compile needs the weights in place, and zero_stage 3 spreads them over the ranks; "
+                "lower zero_stage, or set compile to false"
+            )
+        return self
+
 
 class EvaluationSettings(Settings):
     """Held-out questions, systems and settings."""
@@ -339,6 +366,15 @@ class PipelineConfig(Settings):
     sweep: SweepSettings | None = Field(default=None, description="several values of one key")
 
     @model_validator(mode="after")
+    def _frozen_compressor_shares_nothing(self) -> PipelineConfig:
+        if self.model.train_also and not self.training.stage2.train_compressor:
+            raise ValueError(
+                "training.stage2.train_compressor is false, but model.train_also trains weights "
+                "that the compressor shares with the generator; empty it, or train the compressor"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _every_variant_is_valid(self) -> PipelineConfig:
         for value in self.sweep.values if self.sweep else ():
             try:
@@ -370,6 +406,15 @@ class PipelineConfig(Settings):
             branch = inner
         branch[last] = value
         return PipelineConfig.model_validate(tree)
+
+    @model_validator(mode="after")
+    def _quantized_weights_stay_whole(self) -> PipelineConfig:
+        if self.model.quantization != "none" and self.training.zero_stage == 3:
+            raise ValueError(
+                f"model.quantization {self.model.quantization} cannot be combined with "
+                "training.zero_stage 3, which takes weights apart; use zero_stage 2"
+            )
+        return self
 
     @model_validator(mode="after")
     def _top_k_fits(self) -> PipelineConfig:

@@ -22,7 +22,7 @@ SHARED_STEPS = ("extract", "caption", "tokenizer", "passages", "synthesize", "mi
 # (the input's contents are hashed; its place does not matter).
 _RESULT_NEUTRAL = {
     "input", "api_key", "concurrency", "timeout_s", "max_retries", "memory_mb", "checkpoint_every",
-    "checkpoint_minutes",
+    "checkpoint_minutes", "micro_batch_size", "attention",
 }  # fmt: skip
 
 
@@ -86,8 +86,9 @@ def _data_steps(config: PipelineConfig, ws: Workspace) -> list[Step]:
 def _model_steps(config: PipelineConfig, ws: Workspace) -> list[Step]:
     training, models = config.training, ws.models
     base = models / "base"
-    hardware = {"processes": training.num_processes, "precision": training.precision,
-                "world_share": training.world.share}  # fmt: skip
+    # As in `clara_model.training.spec`: ranks and ways to save memory change last digits only.
+    shared = {"precision": training.precision, "group_by_length": training.group_by_length,
+              "world_share": training.world.share}  # fmt: skip
     model = _decisive(config.model)
     rows = {
         "stage1": "pretrain_data.jsonl",
@@ -111,7 +112,7 @@ def _model_steps(config: PipelineConfig, ws: Workspace) -> list[Step]:
         steps.append(
             Step(
                 stage, title, 1,
-                _decisive(getattr(training, stage)) | hardware | {"model": model},
+                _decisive(getattr(training, stage)) | shared | {"model": model},
                 (base, *files, *before[stage]), (models / stage,),
             )
         )  # fmt: skip

@@ -70,7 +70,8 @@ def link_shared(config: PipelineConfig, workspace: Workspace, variant: Variant) 
 
 
 def forget_results(variant: Variant) -> None:
-    """Have every model step of a variant run again."""
+    """Have every model step of a variant run again, from its beginning."""
+    shutil.rmtree(variant.workspace.progress, ignore_errors=True)
     for path in variant.workspace.manifests.glob("[!.]*.json"):
         if path.stem not in SHARED_STEPS:
             path.unlink()

@@ -121,6 +121,12 @@ def test_a_data_mix_that_leaves_nothing_is_refused(key: str, message: str) -> No
         load_config(CONFIGS / "quickstart.yaml", [f"training.stage1.{key}"])
 
 
+def test_a_frozen_compressor_and_shared_weights_that_train_exclude_each_other() -> None:
+    overrides = ["training.stage2.train_compressor=false", "model.train_also=[norm]"]
+    with pytest.raises(ConfigError, match=r"model\.train_also trains weights that the compressor"):
+        load_config(CONFIGS / "quickstart.yaml", overrides)
+
+
 def test_a_stage3_that_trains_nothing_is_refused() -> None:
     frozen = ["training.stage3.train_query_reasoner=false", "training.stage3.train_decoder=false"]
     with pytest.raises(ConfigError, match="nothing to train; set one to true"):
