@@ -94,6 +94,15 @@ class TrainSpec(_Part):
         memory: Folder of the memory store (stage 3).
         inputs_hash: Hash of the contents of rows, base and starting point.
         threads: CPU threads a rank; 0 leaves the choice to torch.
+        precision: Of the frozen weights and of what is computed. In bf16 and fp16 the optimizer
+            keeps the trained weights in float32 as well and updates those, in every ZeRO stage;
+            the checkpoint holds them rounded.
+        offload: What ZeRO keeps in main memory: the optimizer's states and float32 weights
+            (ZeRO 1 and higher), or all weights (ZeRO 3). The optimizer is torch's on the CPU too.
+        gradient_checkpointing: Recompute each layer's activations in the backward pass.
+        compile: Compile the decoder's layers (not under ZeRO 3); generation stays uncompiled.
+        loss_chunk: Answer tokens whose logits are in memory at a time.
+        group_by_length: Batches of examples of like length; off for plain shuffling.
     """
 
     stage: Stage
