@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -15,9 +15,11 @@ from configs.schema import PipelineConfig
 
 DEFAULT_CONFIG = Path("configs/quickstart.yaml")
 
+Schema = TypeVar("Schema", bound=BaseModel)
+
 
 def load_config(path: Path | str, overrides: Sequence[str] = ()) -> PipelineConfig:
-    """Read a YAML file, apply `section.key=value` overrides, and validate the whole.
+    """Read a pipeline's YAML file, apply `section.key=value` overrides, and validate the whole.
 
     Args:
         path: The YAML file.
@@ -26,14 +28,19 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> PipelineConf
     Raises:
         ConfigError: If file, key or value is wrong; the message names file, line, key and remedy.
     """
+    return load_settings(path, overrides, PipelineConfig)
+
+
+def load_settings(path: Path | str, overrides: Sequence[str], schema: type[Schema]) -> Schema:
+    """The same for any schema."""
     path = Path(path)
     tree, lines = _read_yaml(path)
     for override in overrides:
         _apply_override(tree, override)
     try:
-        return PipelineConfig.model_validate(tree)
+        return schema.model_validate(tree)
     except ValidationError as err:
-        raise ConfigError(_describe(err, path, lines, overrides)) from err
+        raise ConfigError(_describe(err, path, lines, overrides, schema)) from err
 
 
 def _read_yaml(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
@@ -89,13 +96,21 @@ def _apply_override(tree: dict[str, Any], override: str) -> None:
 
 
 def _describe(
-    err: ValidationError, path: Path, lines: dict[str, int], overrides: Sequence[str]
+    err: ValidationError,
+    path: Path,
+    lines: dict[str, int],
+    overrides: Sequence[str],
+    schema: type[BaseModel],
 ) -> str:
     """One line a mistake: place, key, what is wrong, what to do."""
-    return "\n".join(_describe_one(error, path, lines, overrides) for error in err.errors())
+    return "\n".join(
+        _describe_one(error, path, lines, overrides, schema) for error in err.errors()
+    )
 
 
-def _describe_one(error: Any, path: Path, lines: dict[str, int], overrides: Sequence[str]) -> str:
+def _describe_one(
+    error: Any, path: Path, lines: dict[str, int], overrides: Sequence[str], schema: type[BaseModel]
+) -> str:
     location = tuple(str(part) for part in error["loc"])
     key = ".".join(location)
     if any(o.split("=")[0] == key for o in overrides):
@@ -112,14 +127,15 @@ def _describe_one(error: Any, path: Path, lines: dict[str, int], overrides: Sequ
         place = f"{path}:{lines[known]}" if known else str(path)
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
-        return f"{place}: unknown key '{key}'{_suggest(location)}"
+        return f"{place}: unknown key '{key}'{_suggest(location, schema)}"
     return f"{place}: {key or 'configuration'}: {message}"
 
 
-def _suggest(location: tuple[str, ...]) -> str:
+def _suggest(location: tuple[str, ...], model: type[BaseModel]) -> str:
     """Keys near the misspelt one, in the section where it stands."""
-    model: type[BaseModel] = PipelineConfig
     for section in location[:-1]:
+        if section not in model.model_fields:
+            continue  # a name that the user chose, in a mapping of names to sections
         annotation = model.model_fields[section].annotation
         # An optional section is a union of its class and None.
         inner = [

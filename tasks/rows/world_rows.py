@@ -10,7 +10,8 @@ from itertools import pairwise
 from clara_model import world
 from clara_model.errors import ConfigError
 from clara_model.retrieval import Bm25Index
-from configs.schema import PipelineConfig, StageSettings, WorldSettings
+from configs.schema import PipelineConfig
+from configs.training import StageSettings, WorldSettings
 from tasks.storage import Record, write_jsonl
 from tasks.workspace import Workspace
 

@@ -11,7 +11,8 @@ import pytest
 
 from clara_model.errors import ConfigError, DataError
 from clara_model.rows import read_rows
-from configs.schema import PipelineConfig, StageSettings, WorldSettings
+from configs.schema import PipelineConfig
+from configs.training import StageSettings, WorldSettings
 from tasks.rows.audit import audit_split, find_violations
 from tasks.rows.build import mine_rows, row_id
 from tasks.rows.validate import validate_file
