@@ -27,6 +27,8 @@ GPU_SHARE = 0.4
 # The same of a processor's timed product of the decoder's own size.
 CPU_SHARE = 0.5
 _TIMED_S = 0.3
+# Larger products are no faster, and one in half precision may take a processor half a minute.
+_ROWS, _WIDTH, _INNER = 64, 1024, 4096
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ def this_machine(precision: str, width: int, inner: int) -> Machine:
     import torch
 
     if not torch.cuda.is_available():
+        width, inner = min(width, _WIDTH), min(inner, _INNER)
         flops = _timed_product(precision, width, inner)
         return Machine(
             f"{os.cpu_count()} processor cores", "cpu", 1, _main_memory(), flops * CPU_SHARE,
@@ -98,13 +101,13 @@ def _timed_product(precision: str, width: int, inner: int) -> float:
     import torch
 
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    left, right = torch.ones(256, width, dtype=dtype), torch.ones(width, inner, dtype=dtype)
+    left, right = torch.ones(_ROWS, width, dtype=dtype), torch.ones(width, inner, dtype=dtype)
     left @ right  # the first one sets threads up
     done, started = 0, time.perf_counter()
     while time.perf_counter() - started < _TIMED_S:
         left @ right
         done += 1
-    return done * 2 * 256 * width * inner / (time.perf_counter() - started)
+    return done * 2 * _ROWS * width * inner / (time.perf_counter() - started)
 
 
 def _main_memory() -> int:
