@@ -8,6 +8,7 @@ import logging
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -19,8 +20,11 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from clara_model.base.induction import write_induction_circuit
+from clara_model.base.lessons import Lessons
+from clara_model.base.lessons import Progress as LessonProgress
 from clara_model.base.muon import Muon
-from clara_model.base.reading import Reader, Text
+from clara_model.base.reading import ANSWER_WEIGHT, Reader, Text
 from clara_model.base.settings import BuiltInSettings
 from clara_model.errors import ConfigError
 
@@ -90,6 +94,9 @@ def build_decoder(
         num_hidden_layers=settings.layers,
         num_attention_heads=settings.heads,
         num_key_value_heads=settings.heads,
+        head_dim=settings.head_dim or settings.hidden_size // settings.heads,
+        rope_parameters={"rope_type": "default", "rope_theta": settings.rope_theta},
+        attention_bias=settings.induction,  # a habit of looking back lies in biases
         max_position_embeddings=settings.max_position,
         initializer_range=settings.init_std,
         tie_word_embeddings=True,
@@ -99,7 +106,10 @@ def build_decoder(
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        return LlamaForCausalLM(config)
+        model = LlamaForCausalLM(config)
+        if settings.induction:
+            write_induction_circuit(model)
+        return model
 
 
 class _Run:
@@ -117,6 +127,8 @@ class _Run:
 
         self.settings = settings
         self.reader = Reader(settings, encode, [encode(text) for text in user_texts], world_share)
+        self.lessons = Lessons(encode, settings.seed, settings.lesson_tokens, settings.lesson_goal)
+        self.progress = LessonProgress(0 if settings.induction else len(self.lessons))
         self.model = build_decoder(settings, tokenizer).train()
         self.optimizers = build_optimizers(self.model)
         self.rates = (settings.learning_rate, settings.embedding_rate)
@@ -127,21 +139,38 @@ class _Run:
 
     def train_step(self) -> float:
         """One optimizer step; returns its loss."""
-        ids, weights = _pad(self.reader.batch(self.step), self.pad)
+        texts, is_current = self._texts()
+        ids, weights = _pad(texts, self.pad)
         for optimizer, rate in zip(self.optimizers, self.rates, strict=True):
             for group in optimizer.param_groups:
                 group["lr"] = rate * _rate(self.step, self.settings)
-        loss = weighted_loss(self.model, ids, weights)
+        loss, right = weighted_loss(self.model, ids, weights)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         for optimizer in self.optimizers:
             optimizer.step()
             optimizer.zero_grad()
+        if is_current and self.lessons.mark(self.progress, right):
+            log.info("lesson %d mastered after step %d", self.progress.lesson, self.step + 1)
         self.step += 1
         self.last_loss = float(loss.detach())
         if self.step == 1:
             self.first_loss = self.last_loss
         return self.last_loss
+
+    def _texts(self) -> tuple[list[Text], bool]:
+        """The step's texts, and whether they are of a lesson that is still to be mastered."""
+        settings = self.settings
+        if not settings.induction:
+            return self.reader.batch(self.step), False
+        if self.progress.lesson < len(self.lessons):
+            if self.step < settings.lesson_share * settings.steps:
+                return self.lessons.batch(self.step, self.progress)
+            log.warning("lesson %d is not mastered in time", self.progress.lesson + 1)
+            self.progress.lesson = len(self.lessons)
+        if self.step % 2:
+            return self.lessons.several_documents(self.step), False
+        return self.reader.batch(self.step), False
 
     def save(self, path: Path) -> None:
         # Nothing random is left to save: texts follow from seed and step, and there is no dropout.
@@ -150,6 +179,7 @@ class _Run:
             "step": self.step,
             "first_loss": self.first_loss,
             "last_loss": self.last_loss,
+            "lessons": asdict(self.progress),
             "model": self.model.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
         }
@@ -167,7 +197,7 @@ class _Run:
         self.model.load_state_dict(state["model"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
-        self.step = state["step"]
+        self.step, self.progress = state["step"], LessonProgress(**state["lessons"])
         self.first_loss, self.last_loss = state["first_loss"], state["last_loss"]
         log.info("pretraining goes on after step %d", self.step)
 
@@ -180,20 +210,25 @@ class _Run:
         }
 
 
-def weighted_loss(model: LlamaForCausalLM, ids: Tensor, weights: Tensor) -> Tensor:
+def weighted_loss(model: LlamaForCausalLM, ids: Tensor, weights: Tensor) -> tuple[Tensor, float]:
     """Mean cross entropy of the next token, each counted by its weight.
 
     Args:
         model: The decoder.
         ids: (B, T), padded on the right.
         weights: (B, T), of each token as something to predict; 0 on padding.
+
+    Returns:
+        The loss, and the share of answer tokens that were guessed right.
     """
     hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state[:, :-1]
     counted = weights[:, 1:] > 0
     # Only what counts goes through the output layer, the widest of all.
     logits = model.lm_head(hidden[counted])
-    losses = torch.nn.functional.cross_entropy(logits, ids[:, 1:][counted], reduction="none")
-    return (losses * weights[:, 1:][counted]).sum() / weights[:, 1:].sum()
+    targets, counts = ids[:, 1:][counted], weights[:, 1:][counted]
+    losses = torch.nn.functional.cross_entropy(logits, targets, reduction="none")
+    right = (logits.argmax(-1) == targets)[counts == ANSWER_WEIGHT].float().mean()
+    return (losses * counts).sum() / weights[:, 1:].sum(), float(right)
 
 
 def build_optimizers(model: LlamaForCausalLM) -> tuple[Muon, torch.optim.AdamW]:

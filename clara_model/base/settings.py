@@ -20,6 +20,14 @@ class BuiltInSettings(BaseModel):
     layers: PositiveInt = Field(default=4, description="transformer blocks")
     heads: PositiveInt = Field(default=4, description="attention heads")
     ffn: PositiveInt = Field(default=384, description="width of the feed-forward layers")
+    head_dim: PositiveInt | None = Field(
+        default=None, description="width of a head; default: hidden_size / heads"
+    )
+    rope_theta: PositiveFloat = Field(default=10_000.0, description="base of the rotary positions")
+    induction: bool = Field(
+        default=False,
+        description="start as an induction circuit and take lessons in telling documents apart",
+    )
     max_position: PositiveInt = Field(default=4096, description="longest sequence, in tokens")
     init_std: PositiveFloat = Field(default=0.06, description="spread of the first weights")
     steps: PositiveInt = Field(default=300, description="optimizer steps")
@@ -30,6 +38,13 @@ class BuiltInSettings(BaseModel):
         default=160, ge=0, description="first steps, in which documents grow from one fact to all"
     )
     batch_size: PositiveInt = Field(default=32, description="texts in a step")
+    lesson_tokens: PositiveInt = Field(default=2500, description="tokens in a step of a lesson")
+    lesson_goal: float = Field(
+        default=0.86, gt=0.0, le=1.0, description="share of right answers that ends a lesson"
+    )
+    lesson_share: float = Field(
+        default=0.7, gt=0.0, lt=1.0, description="share of the steps that lessons take at most"
+    )
     learning_rate: PositiveFloat = Field(
         default=1.0e-2, description="peak rate of Muon, for the matrices"
     )
@@ -45,7 +60,9 @@ class BuiltInSettings(BaseModel):
 
     @model_validator(mode="after")
     def _check_heads(self) -> BuiltInSettings:
-        if self.hidden_size % (2 * self.heads):
+        if self.induction and self.layers < 2:
+            raise ValueError("induction needs at least 2 layers: one looks back, the next matches")
+        if self.head_dim is None and self.hidden_size % (2 * self.heads):
             raise ValueError(
                 f"hidden_size {self.hidden_size} is not a multiple of twice heads {self.heads}"
             )

@@ -248,7 +248,7 @@ def test_the_weighted_loss_is_the_weighted_mean_of_the_next_tokens_cross_entropy
     expected = -(
         2.0 * log_probs[0, 0, 9] + 0.5 * log_probs[0, 2, 40] + 4.0 * log_probs[1, 0, 7]
     ) / (2.0 + 0.5 + 4.0)
-    assert weighted_loss(model, ids, weights).item() == pytest.approx(expected.item(), rel=1e-5)
+    assert weighted_loss(model, ids, weights)[0].item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_the_first_weights_depend_on_the_seed_alone(tokenizer: PreTrainedTokenizerBase) -> None:

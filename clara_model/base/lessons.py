@@ -1,0 +1,194 @@
+"""Lessons that lead a small decoder to name binding: to tell which document a question is about.
+
+Reading one document needs no names, so a decoder that only ever reads one learns to guess among
+several. Here the same attribute is asked of entities whose names share words, first in bare pairs
+of name and value, then in sentences, then in whole documents. A lesson ends when it is mastered.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import product
+
+from clara_model import prompts, world, world_words
+from clara_model.base.reading import (
+    ANSWER_WEIGHT,
+    CODE_SHARE,
+    DOCUMENT_WEIGHT,
+    QUESTION_WEIGHT,
+    Encode,
+    Text,
+)
+
+# Names stand for what is looked up, so predicting them matters little.
+NAME_WEIGHT = 0.1
+ASKED_WEIGHT = 0.1
+
+Form = Callable[[random.Random], Text]
+
+
+@dataclass
+class Progress:
+    """How far the lessons have come; part of a checkpoint.
+
+    Args:
+        lesson: The current one; the number of lessons when all are done.
+        steps: Steps spent on it.
+        mastery: Moving average of its share of right answers.
+    """
+
+    lesson: int = 0
+    steps: int = 0
+    mastery: float = 0.0
+
+
+class Lessons:
+    """Draws the texts of lessons; a draw depends on the seed, the step and the lesson alone.
+
+    Args:
+        encode: Text to token ids.
+        seed: Names the draws.
+        tokens: About how many tokens a batch has.
+        goal: Share of right answers with which a lesson ends.
+    """
+
+    def __init__(self, encode: Encode, seed: int, tokens: int, goal: float) -> None:
+        self._encode, self._seed, self._tokens, self._goal = encode, seed, tokens, goal
+        # Entities, facts of each, and whether their names form a full grid: then neither of the
+        # two words of a name is enough to find it.
+        self._lessons: list[list[Form]] = [
+            [lambda rng: self._pairs(rng, 4)],
+            [lambda rng: self._pairs(rng, 9)],
+            [self._records(2, 1), self._records(3, 1)],
+            [self._records(4, 1, grid=True)] * 2 + [self._asked(3, 1, 3, grid=True)],
+            [self._records(1, 5), self._asked(1, 5, 5), self._asked(3, 1, 3, grid=True)],
+            [self._records(3, 3, grid=True), *[self._asked(3, 3, 8, grid=True)] * 2],
+            [self._records(4, 5, grid=True), *[self._asked(4, 5, 10, grid=True)] * 2],
+        ]
+
+    def __len__(self) -> int:
+        return len(self._lessons)
+
+    def batch(self, step: int, progress: Progress) -> tuple[list[Text], bool]:
+        """Texts of one step, and whether they are of the current lesson (else: of an older)."""
+        rng = random.Random(f"lessons/{self._seed}/{step}/{progress.lesson}")
+        current = progress.steps < 3 or rng.random() < 0.75
+        lesson = progress.lesson if current else rng.randrange(progress.lesson + 1)
+        form = rng.choice(self._lessons[lesson])
+        return self._fill(form, rng), lesson == progress.lesson
+
+    def several_documents(self, step: int) -> list[Text]:
+        """Texts of a step after the lessons: five documents of a crowd, in the stages' prompts."""
+        rng = random.Random(f"several/{self._seed}/{step}")
+        listed = rng.random() < 0.6
+
+        def form(rng: random.Random) -> Text:
+            crowd = world.draw_crowd(rng, "train", rng.choice((2, 3, 5, 5)))
+            return self._questions(rng, crowd, 8 if listed else 1, full=True)
+
+        return self._fill(form, rng)
+
+    def mark(self, progress: Progress, right: float) -> bool:
+        """Count a step of the current lesson; true where the next one begins."""
+        progress.steps += 1
+        progress.mastery += 0.15 * (right - progress.mastery)
+        if progress.steps < 9 or progress.mastery < self._goal:
+            return False
+        progress.lesson, progress.steps, progress.mastery = progress.lesson + 1, 0, 0.0
+        return True
+
+    def _fill(self, form: Form, rng: random.Random) -> list[Text]:
+        texts = [form(rng)]
+        while sum(len(t.ids) for t in texts) + len(texts[0].ids) < self._tokens:
+            texts.append(form(rng))
+        return texts
+
+    def _pairs(self, rng: random.Random, most: int) -> Text:
+        """Names with values, and the same again in another order: the value is to be found."""
+        names = [entity.name for entity in _same_kind(rng, rng.randint(3, most), 1, grid=False)]
+        values = rng.sample(_VALUES, len(names))
+        pairs = list(zip(names, values, strict=True))
+        text = Text()
+        text.add(self._encode("<s>"), 0.0)
+        text.add(self._encode("".join(f" {n} {v}" for n, v in pairs)), DOCUMENT_WEIGHT)
+        text.add(self._encode("<|assistant|>"), 0.0)
+        for name, value in rng.sample(pairs, len(pairs)):
+            text.add(self._encode(f" {name}"), NAME_WEIGHT)
+            text.add(self._encode(f" {value}"), ANSWER_WEIGHT)
+        return text
+
+    def _records(self, entities: int, facts: int, *, grid: bool = False) -> Form:
+        """Documents, and then every name with all its values in fixed order."""
+
+        def form(rng: random.Random) -> Text:
+            crowd = _same_kind(rng, entities, facts, grid=grid)
+            text = Text()
+            text.add(self._encode("<s>"), 0.0)
+            documents = "\n\n".join(entity.document(rng) for entity in crowd)
+            text.add(self._encode(documents), DOCUMENT_WEIGHT)
+            text.add(self._encode("<|assistant|>"), 0.0)
+            for entity in rng.sample(crowd, len(crowd)):
+                text.add(self._encode(f" {entity.name}"), NAME_WEIGHT)
+                values = " ".join(fact.value for fact in entity.facts)
+                text.add(self._encode(f" {values}"), ANSWER_WEIGHT)
+            return text
+
+        return form
+
+    def _asked(self, entities: int, facts: int, questions: int, *, grid: bool = False) -> Form:
+        def form(rng: random.Random) -> Text:
+            crowd = _same_kind(rng, entities, facts, grid=grid)
+            return self._questions(rng, crowd, questions, full=False)
+
+        return form
+
+    def _questions(
+        self, rng: random.Random, crowd: list[world.Entity], most: int, *, full: bool
+    ) -> Text:
+        """Questions about some documents; with `full`, in the whole prompt and partly by code."""
+        documents = "\n\n".join(entity.document(rng) for entity in crowd)
+        share = CODE_SHARE if full else 0.0
+        pairs = [pair for entity in crowd for pair in entity.questions(rng, code_share=share)]
+        pairs = rng.sample(pairs, min(most, len(pairs)))
+        text = Text()
+        if most == 1:
+            ((question, answer),) = pairs
+            turn = prompts.answer_turn(documents, question)
+        else:
+            turn = prompts.list_qa_turn(documents)
+        text.add(self._encode(f"<s><|system|>{turn.system}" if full else "<s>"), 0.0)
+        text.add(self._encode(f"<|user|>{turn.user}"), DOCUMENT_WEIGHT)
+        text.add(self._encode("<|assistant|>"), 0.0)
+        if most == 1:
+            text.add(self._encode(f" {answer}"), ANSWER_WEIGHT)
+        else:
+            for i, (question, answer) in enumerate(pairs):
+                line = prompts.question_line(question)
+                text.add(self._encode(f"\n{line}" if i else f" {line}"), ASKED_WEIGHT)
+                text.add(self._encode(f" {answer}"), ANSWER_WEIGHT)
+        text.add(self._encode("</s>"), QUESTION_WEIGHT)
+        return text
+
+
+def _same_kind(rng: random.Random, count: int, facts: int, *, grid: bool) -> list[world.Entity]:
+    """Entities of one kind with the same attributes; the two words of a name come from a grid."""
+    kind = rng.choice(("person", "company"))
+    if grid:
+        first, second = rng.choice(world._blocks(kind, "train"))
+        pairs = product(rng.sample(first, 2), rng.sample(second, -(-count // 2)))
+        names = rng.sample([f"{a} {b}" for a, b in pairs], count)
+        crowd = [world._entity(rng, kind, name) for name in names]
+    else:
+        crowd = world._grid(rng, kind, "train", count)
+    kept = sorted(rng.sample(range(len(crowd[0].facts)), facts))
+    return [replace(e, facts=tuple(e.facts[i] for i in kept)) for e in crowd]
+
+
+_VALUES = [
+    value
+    for table in (world_words.PERSON_FACTS, world_words.COMPANY_FACTS)
+    for _, values, *_ in table
+    for value in values
+]
