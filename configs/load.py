@@ -103,9 +103,7 @@ def _describe(
     schema: type[BaseModel],
 ) -> str:
     """One line a mistake: place, key, what is wrong, what to do."""
-    return "\n".join(
-        _describe_one(error, path, lines, overrides, schema) for error in err.errors()
-    )
+    return "\n".join(_describe_one(error, path, lines, overrides, schema) for error in err.errors())
 
 
 def _describe_one(

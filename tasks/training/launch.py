@@ -61,10 +61,15 @@ def train_stage(
         LaunchError: If a process fails (holds the command, its exit code and its last lines), or
             was asked to stop from outside.
     """
-    started = time.monotonic()
     spec = build_spec(config, workspace, stage)
     if restart:
         spec = spec.model_copy(update={"resume": "restart"})
+    return train_spec(spec, on_metrics)
+
+
+def train_spec(spec: TrainSpec, on_metrics: OnMetrics | None = None) -> StepResult:
+    """Train what a spec says, as `train_stage` does."""
+    started = time.monotonic()
     find_start(spec)
     spec.logs.mkdir(parents=True, exist_ok=True)
     spec.work.mkdir(parents=True, exist_ok=True)
