@@ -75,7 +75,8 @@ def extend_tokenizer(tokenizer: PreTrainedTokenizerBase, config: ClaraConfig) ->
             f"the tokenizer of {tokenizer.name_or_path} has neither pad, BOS nor EOS token; name "
             "one in its tokenizer_config.json"
         )
-    ids = tokenizer.convert_tokens_to_ids(list(dict.fromkeys(memory_tokens(config))))
+    vocabulary = tokenizer.get_vocab()
+    ids = [vocabulary[token] for token in dict.fromkeys(memory_tokens(config))]
     if ids != list(range(ids[0], ids[0] + len(ids))):
         raise ConfigError(
             f"the tokenizer of {tokenizer.name_or_path} has memory tokens of another model; take "

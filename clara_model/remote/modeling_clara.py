@@ -11,6 +11,7 @@ H hidden size, V vocabulary.
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -76,11 +77,14 @@ class CLaRa(PreTrainedModel):
 
     config_class = CLaRaConfig
     base_model_prefix = "clara"
+    decoder: Any
+    lora: Any
     _supports_sdpa = _supports_flash_attn = _supports_attention_backend = True
 
     def __init__(self, config: CLaRaConfig, decoder: PreTrainedModel, tokenizer: Any) -> None:
         super().__init__(config)
         self.decoder, self.tokenizer, self.lora = decoder, tokenizer, nn.ModuleList()
+        self._folder = Path()  # where it came from
         ids = tokenizer.convert_tokens_to_ids(config.memory_tokens)
         self._memory_ids = (min(ids), max(ids))
 
@@ -118,7 +122,12 @@ class CLaRa(PreTrainedModel):
         model = cls(config, decoder, tokenizer)
         model._load_embeddings(load_file(folder / "decoder_first_last_layers.safetensors"))
         model._load_adapters(load_file(folder / "adapters.safetensors"))
+        model._folder = folder
         return model.requires_grad_(False).eval()
+
+    def save_pretrained(self, save_directory: Any, *args: Any, **kwargs: Any) -> None:
+        """Copy the folder that the model came from, as nothing here changes a weight."""
+        shutil.copytree(self._folder, save_directory, dirs_exist_ok=True)
 
     def _load_embeddings(self, weights: dict[str, Tensor]) -> None:
         self.decoder.resize_token_embeddings(len(weights[EMBEDDING]), mean_resizing=False)

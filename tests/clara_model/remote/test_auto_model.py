@@ -102,6 +102,14 @@ def test_wording_is_the_projects() -> None:
     assert (theirs.ENCODER, theirs.DECODER, theirs.REASONER) == (ENCODER, DECODER, QUERY_REASONER)
 
 
+def test_saving_again_copies_the_folder(tiny_clara, documents, tmp_path: Path) -> None:
+    tiny_clara().save_pretrained(tmp_path / "model", "auto-model")
+    model = theirs.CLaRa.from_pretrained(tmp_path / "model")
+    model.save_pretrained(tmp_path / "copy")
+    again = theirs.CLaRa.from_pretrained(tmp_path / "copy")
+    assert torch.equal(again.compress_documents(documents), model.compress_documents(documents))
+
+
 def test_bad_requests_say_what_is_wrong(tiny_clara, documents, tmp_path: Path) -> None:
     tiny_clara(stage="stage2").save_pretrained(tmp_path / "model", "auto-model")
     model = theirs.CLaRa.from_pretrained(tmp_path / "model")
