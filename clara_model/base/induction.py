@@ -87,8 +87,7 @@ def _match(
         place = torch.zeros(size, size)
         place[slow] = _orthogonal(len(slow), size)
         attention.q_proj.weight[rows] = place @ read
-        # As large as the embedding itself, once the norm has brought both to the same scale.
-        attention.k_proj.weight[rows] = place @ write.T / attention.config.initializer_range
+        attention.k_proj.weight[rows] = place @ write.T
 
 
 def _orthogonal(rows: int, columns: int) -> Tensor:
