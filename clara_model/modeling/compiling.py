@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from typing import Any
 
 import torch
+from torch import nn
 from transformers import PreTrainedModel
 
 from clara_model.errors import ConfigError
@@ -34,7 +38,21 @@ def compile_layers(decoder: PreTrainedModel) -> None:
     dynamo = torch._dynamo.config
     dynamo.recompile_limit = max(dynamo.recompile_limit, _MOST_GRAPHS)
     for layer in layers:
-        layer.compile(dynamic=True)
+        _compile(layer)
+
+
+def _compile(layer: nn.Module) -> None:
+    # transformers wraps gradient checkpointing around a layer's forward. Inside a graph it could
+    # not bring back the adapter of the first pass, so it is put around the graph instead.
+    inner = inspect.unwrap(type(layer).forward)
+    compiled = torch.compile(inner.__get__(layer), dynamic=True)
+
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        if layer.training and getattr(layer, "gradient_checkpointing", False):
+            return layer._gradient_checkpointing_func(partial(compiled, **kwargs), *args)
+        return compiled(*args, **kwargs)
+
+    layer.forward = forward
 
 
 @contextmanager
