@@ -33,7 +33,7 @@ class Stopped(Exception):
 
 
 class StopRequest:
-    """SIGTERM or Ctrl-C: noted while a step runs, obeyed at once otherwise."""
+    """SIGTERM or Ctrl-C: obeyed at once before the first step, later only noted."""
 
     def __init__(self) -> None:
         self.is_made = False
@@ -44,22 +44,18 @@ class StopRequest:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._note)
 
-    @contextmanager
-    def waits(self) -> Iterator[None]:
-        """Leave it to the code in this block to look at `is_made` and end."""
+    def leave_to_loop(self) -> None:
+        """From now on the training loop looks at `is_made`, and ends after a save."""
         self._waits = True
-        try:
-            yield
-        finally:
-            self._waits = False
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         del frame
-        first, self.is_made = not self.is_made, True
+        if self.is_made:
+            return
+        self.is_made = True
         if not self._waits:
             raise Stopped("before the first step")
-        if first:
-            log.warning("%s: stopping after the running step", signal.Signals(number).name)
+        log.warning("%s: stopping after the running step", signal.Signals(number).name)
 
 
 def end_with_starter() -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from clara_model.errors import ConfigError
+from clara_model.errors import CheckpointError, ConfigError
 from clara_model.memory import MemoryStore
 from clara_model.training import checkpoint
 from clara_model.training import engine as ds
@@ -90,10 +90,7 @@ class Trainer:
             ClaraError: If the loss was not finite, or exploded, three steps in a row.
             Stopped: If it was asked to; after a last save.
         """
-        with self.stop.waits():
-            self._train()
-
-    def _train(self) -> None:
+        self.stop.leave_to_loop()
         history = self._resume()
         metrics = None
         if self.ranks.is_first:
@@ -251,7 +248,14 @@ class Trainer:
         if self.spec.training.keep != "best" or step in (0, self.step):
             return None
         log.info("the stage ends with the weights of step %d", step)
-        return next(path for path, progress in finished(self.spec.work) if progress.step == step)
+        paths = [path for path, progress in finished(self.spec.work) if progress.step == step]
+        if not paths:
+            raise CheckpointError(
+                f"{self.spec.work} no longer has the checkpoint of step {step}, whose weights "
+                "were the best; add `--set training.resume=restart`, or set "
+                f"training.{self.spec.stage}.keep=last"
+            )
+        return paths[0]
 
     def _save_model(self) -> None:
         best = self._find_best()
