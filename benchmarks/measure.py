@@ -166,26 +166,31 @@ def measure_memory(job: Job, folder: Path) -> float:
     model, spec = _prepare(job, folder)
     batch, micro = job.sizes
     steps = choose_steps(spec, 1 << 30)
-    trainer: OurTrainer | PlainTrainer
     if job.implementation == "plain":
-        trainer, steps = PlainTrainer(model, job.stage, micro), _ungrouped(steps, batch)
-        rows = heaviest_step(model, spec, steps)
-    else:
-        trainer, rows = OurTrainer(model, spec), heaviest_step(model, spec, steps)
-        if job.stage == "stage3":
-            trainer.compress_all([text for row in rows for text in row["docs"]])
+        steps = _ungrouped(steps, batch)
+    rows = heaviest_step(model, spec, steps)
     del steps
     gc.collect()
+    loaded = torch.cuda.memory_allocated() if job.device == "cuda" else 0
 
-    def work() -> None:
+    def start() -> OurTrainer | PlainTrainer:
+        if job.implementation == "plain":
+            return PlainTrainer(model, job.stage, micro)
+        trainer = OurTrainer(model, spec)
+        if job.stage == "stage3":
+            trainer.compress_all([text for row in rows for text in row["docs"]])
+        return trainer
+
+    def work(trainer: OurTrainer | PlainTrainer) -> None:
         trainer.step(rows[:1])  # the first step makes the optimizer's state
         trainer.step(rows)
 
     if job.device == "cpu":
-        return _peak_on_cpu(work)
-    loaded = torch.cuda.memory_allocated()
+        trainer, held, _ = _tracked(start)
+        return held + _tracked(lambda: work(trainer))[2]
+    trainer = start()
     torch.cuda.reset_peak_memory_stats()
-    work()
+    work(trainer)
     return torch.cuda.max_memory_allocated() - loaded
 
 
@@ -232,17 +237,18 @@ def _ungrouped(steps: list[list[Row]], batch: int) -> list[list[Row]]:
     return [rows[i : i + batch] for i in range(0, len(rows), batch)]
 
 
-def _peak_on_cpu(work: Callable[[], None]) -> int:
+def _tracked(work: Callable[[], T]) -> tuple[T, int, int]:
+    """What the work gives, the bytes that it leaves allocated, and the most it had."""
     with torch.profiler.profile(
         activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
     ) as profile:
-        work()
+        value = work()
     events = [e for e in profile.profiler.kineto_results.events() if e.name() == "[memory]"]
     held, peak = 0, 0
     for event in sorted(events, key=lambda e: e.start_ns()):
         held += event.nbytes()
         peak = max(peak, held)
-    return peak
+    return value, held, peak
 
 
 def _prepare(job: Job, folder: Path) -> tuple[Clara, TrainSpec]:

@@ -9,6 +9,8 @@ import time
 from functools import partial
 from pathlib import Path
 
+from torch import Tensor
+
 from benchmarks.plain import StepResult
 from benchmarks.rows import Row
 from clara_model import Clara
@@ -91,7 +93,7 @@ class OurTrainer:
         result = StepResult()
         make = partial(make_batch, model=self.model, spec=self.spec, step=0, memory=self.memory)
 
-        def make_counted(part: list[Row]) -> dict[str, object]:
+        def make_counted(part: list[Row]) -> dict[str, Tensor]:
             batch = make(part)
             for name, tensor in batch.items():
                 if name.endswith("_mask"):
