@@ -189,8 +189,13 @@ def _time(
     machine: Machine,
 ) -> tuple[float | None, str]:
     """Seconds, and what they rest on."""
+    devices = spec.num_processes if machine.kind == "gpu" else 1
     if steps is None:
-        return None, "unknown until the rows are made"
+        words = "unknown until the rows are made"
+        if size is not None and machine.flops is not None:
+            one = count_operations(spec, size, tokens, 1) / (machine.flops * devices)
+            words += f"; {one:.3g} s a step by {machine.basis}"
+        return None, words
     if spec.metrics_path.is_file():
         lines = read_metrics(spec.metrics_path)
         rates = [line["examples_per_s"] for line in lines if line.get("examples_per_s")]
@@ -201,7 +206,6 @@ def _time(
     if size is None or machine.flops is None:
         return None, machine.basis if size else "unknown without the decoder's size"
     operations = count_operations(spec, size, tokens, steps)
-    devices = spec.num_processes if machine.kind == "gpu" else 1
     return operations / (machine.flops * devices), machine.basis
 
 
