@@ -129,7 +129,7 @@ def write_weights(
     Raises:
         ConfigError: If weights were trained beside LoRA, and the layout has no place for them.
     """
-    if extra and layout != "safetensors":
+    if extra and layout == "ml-clara":
         raise ConfigError(
             f"the layout {layout} has no place for weights trained beside LoRA (model.train_also), "
             f"such as {next(iter(extra))}; use the layout safetensors"

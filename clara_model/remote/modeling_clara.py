@@ -120,6 +120,9 @@ class CLaRa(PreTrainedModel):
             base, **({"dtype": "auto"} | trust | loading)
         )
         model = cls(config, decoder, tokenizer)
+        extra = folder / "extra.safetensors"  # trained beside LoRA, in few models
+        for name, weight in load_file(extra).items() if extra.is_file() else ():
+            decoder.get_parameter(name).data.copy_(weight)
         model._load_embeddings(load_file(folder / "decoder_first_last_layers.safetensors"))
         model._load_adapters(load_file(folder / "adapters.safetensors"))
         model._folder = folder

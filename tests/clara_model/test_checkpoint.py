@@ -8,8 +8,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from clara_model import Clara
-from clara_model.weights import read_weights
 from clara_model.errors import CheckpointError, ConfigError
+from clara_model.weights import read_weights
 
 LAYOUTS = ["safetensors", "ml-clara"]
 
@@ -168,3 +168,66 @@ def test_checkpoint_without_a_base_name_asks_for_one(tiny_clara, tiny_base, tmp_
     with pytest.raises(CheckpointError, match="give base_model yourself"):
         Clara.from_pretrained(tmp_path / "saved")
     Clara.from_pretrained(tmp_path / "saved", tiny_base(tie_word_embeddings=True))
+
+
+def carry(folder: Path, copies: dict[str, torch.Tensor]) -> None:
+    """Put tensors beside the decoder adapter's, as some writers do."""
+    adapters = torch.load(folder / "adapters.pth", weights_only=True)
+    adapters["decoder_adapter"] |= copies
+    torch.save(adapters, folder / "adapters.pth")
+
+
+@pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
+def test_older_copies_of_embeddings_beside_an_adapter_are_not_used(
+    tiny_clara, tmp_path: Path, tied: bool
+) -> None:
+    model = tiny_clara(tie_word_embeddings=tied)
+    model.save_pretrained(tmp_path / "saved", "ml-clara")
+    old = torch.zeros(len(model.tokenizer), 32)
+    carry(tmp_path / "saved", {"model.embed_tokens.weight": old, "lm_head.weight": old})
+    before, after = parameters(model), parameters(Clara.from_pretrained(tmp_path / "saved"))
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_output_embedding_beside_an_adapter_fills_a_file_without_one(
+    tiny_clara, tmp_path: Path
+) -> None:
+    model = tiny_clara(tie_word_embeddings=False)
+    folder = tmp_path / "saved"
+    model.save_pretrained(folder, "ml-clara")
+    embeddings = torch.load(folder / "decoder_first_last_layers.pth", weights_only=True)
+    carry(folder, dict(embeddings))
+    del embeddings["lm_head.weight"]
+    torch.save(embeddings, folder / "decoder_first_last_layers.pth")
+    before, after = parameters(model), parameters(Clara.from_pretrained(folder))
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_weights_that_nothing_reads_are_refused_not_dropped(tiny_clara, tmp_path: Path) -> None:
+    tiny_clara().save_pretrained(tmp_path / "saved", "ml-clara")
+    carry(tmp_path / "saved", {"model.norm.weight": torch.ones(32)})
+    with pytest.raises(CheckpointError, match=r"decoder_adapter holds model\.norm\.weight"):
+        Clara.from_pretrained(tmp_path / "saved")
+    torch.save({"model.norm.weight": torch.ones(32)}, tmp_path / "saved" / "adapters.pth")
+    with pytest.raises(CheckpointError, match=r"model\.norm\.weight is no adapter"):
+        Clara.from_pretrained(tmp_path / "saved")
+
+
+def test_stage3_without_its_query_reasoner_is_refused(tiny_clara, tmp_path: Path) -> None:
+    tiny_clara(stage="stage3").save_pretrained(tmp_path / "saved", "ml-clara")
+    path = tmp_path / "saved" / "adapters.pth"
+    adapters = torch.load(path, weights_only=True)
+    del adapters["query_reasoner_adapter"]
+    torch.save(adapters, path)
+    with pytest.raises(CheckpointError, match=r"no query_reasoner_adapter .*stage 2"):
+        Clara.from_pretrained(tmp_path / "saved")
+
+
+def test_fresh_model_of_stage3_has_its_query_reasoner(
+    tiny_base, tiny_config, tmp_path: Path
+) -> None:
+    model = Clara.from_base(tiny_base(), tiny_config(stage="stage3"))
+    model.save_pretrained(tmp_path / "saved")
+    again = Clara.from_pretrained(tmp_path / "saved")
+    assert sorted(again.adapters.names) == sorted(model.adapters.names)
+    assert "query_reasoner_adapter" in model.adapters.names

@@ -45,6 +45,30 @@ def test_special_tokens_follow_the_vocabulary_in_the_released_order(tiny_tokeniz
     assert (built.padding_side, built.pad_token) == ("left", "<bos>")
 
 
+def test_tokenizer_without_bos_frames_without_it_and_pads_with_eos(tiny_tokenizer) -> None:
+    built = tiny_tokenizer()
+    built.bos_token = None
+    extend_tokenizer(built, CONFIG)
+    (ids,) = encode_documents(["Kelso"], built, CONFIG)
+    assert built.decode(ids) == "<ENC>Kelso<|end|><MEM0><MEM1><MEM2>"
+    assert built.pad_token == "<|end|>"
+
+
+def test_tokenizer_with_nothing_to_pad_with_is_refused(tiny_tokenizer) -> None:
+    built = tiny_tokenizer()
+    built.bos_token = built.eos_token = None
+    with pytest.raises(ConfigError, match="neither pad, BOS nor EOS"):
+        extend_tokenizer(built, CONFIG)
+
+
+def test_tokenizer_of_another_rate_is_refused(tiny_tokenizer) -> None:
+    # Its later memory tokens would follow <SEP>, far from the first ones.
+    built = tiny_tokenizer()
+    extend_tokenizer(built, ClaraConfig(doc_max_length=12, compr_rate=6))
+    with pytest.raises(ConfigError, match="memory tokens of another model"):
+        extend_tokenizer(built, CONFIG)
+
+
 def test_shared_memory_token_is_repeated(tiny_tokenizer) -> None:
     config = ClaraConfig(doc_max_length=12, compr_rate=4, different_mem_tokens=False, sep=False)
     built = tiny_tokenizer(pad=True)
@@ -136,6 +160,27 @@ def test_token_across_the_border_is_split_where_generation_starts(tiny_tokenizer
     example = encode_example(Turn("S", " the cit"), "y", built)
     assert example.input_ids == ids("S the cit") + ids("y")
     assert example.labels[-1:] == ids("y")
+
+
+def test_thinking_block_belongs_to_the_prompt(tiny_tokenizer, chat_templates) -> None:
+    # As Qwen3 writes it: an empty block, in the prompt and in a finished conversation alike.
+    empty = "<think>\\n\\n</think>\\n\\n"
+    thinking = chat_templates["chatml"].replace(
+        "m['role'] + '\n' +",
+        f"m['role'] + '\n' + ('{empty}' if m['role'] == 'assistant' else '') +",
+    )
+    thinking = thinking.replace("assistant\n' }}", f"assistant\n{empty}' }}}}")
+    built = tiny_tokenizer(thinking)
+    example = encode_example(Turn("S", "U"), "Kelso", built)
+    prompt = built.decode([i for i, label in zip(*example, strict=True) if label == IGNORED])
+    assert prompt.endswith("<|start|>assistant\n<think>\n\n</think>\n\n")
+    assert built.decode([i for i in example.labels if i != IGNORED]) == "Kelso<|end|>\n"
+
+
+def test_template_that_refuses_even_one_user_turn_is_named(tiny_tokenizer) -> None:
+    built = tiny_tokenizer("{{ raise_exception('only tools') }}")
+    with pytest.raises(ConfigError, match="refuses a user turn: only tools"):
+        render(built, Turn("S", "U"))
 
 
 def test_missing_chat_template_is_refused(tiny_tokenizer) -> None:

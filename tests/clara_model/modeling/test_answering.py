@@ -124,6 +124,12 @@ def test_bad_requests_say_what_to_do(tiny_clara, documents) -> None:
         model.generate_from_text(QUESTIONS, [documents])
     with pytest.raises(DataError, match="question 1 has no documents"):
         model.generate_from_text(QUESTIONS, [documents, []])
+    with pytest.raises(DataError, match="documents of question 0 are one text"):
+        model.generate_from_text(QUESTIONS, documents[:2])
+    with pytest.raises(DataError, match="a list of questions, not one text"):
+        model.generate_from_text(QUESTIONS[0], [documents])
+    with pytest.raises(DataError, match="a list of texts, not one text"):
+        model.compress_documents(documents[0])
     with pytest.raises(DataError, match="text 1 of 2 is empty"):
         model.compress_documents(["Kelso", ""])
     with pytest.raises(DataError, match="list of texts is empty"):

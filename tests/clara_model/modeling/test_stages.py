@@ -179,3 +179,36 @@ def test_in_stage3_a_trained_compressor_learns_from_the_answer_through_every_can
     assert torch.equal(learning.loss, usual.loss)
     assert all(p.grad is not None and p.grad.any() for p in encoder.values())
     assert model.embedding.weight.grad is None
+
+
+def test_slots_of_another_prompt_are_not_filled(tiny_clara, documents) -> None:
+    # As many slots as memories in all, but one prompt would get a memory of the other.
+    model = tiny_clara(stage="stage3")
+    batch = batch_for(model, "stage3", documents)
+    three, one = (
+        batch_for(tiny_clara(generation_top_k=k), "stage3", documents)["dec_input_ids"][0]
+        for k in (3, 1)
+    )
+    width = len(three)
+    ids = torch.stack([three, torch.nn.functional.pad(one, (width - len(one), 0))])
+    batch |= {"dec_input_ids": ids, "dec_attention_mask": (ids != 0).long()}
+    batch["labels"] = torch.nn.functional.pad(
+        batch["labels"], (width - batch["labels"].shape[1], 0), value=-100
+    )
+    with pytest.raises(DataError, match=r"\[12, 4\] memory positions for 16 memory vectors"):
+        model(stage="stage3", **batch)
+
+
+def test_memories_of_another_shape_are_refused(tiny_clara, documents) -> None:
+    model = tiny_clara(stage="stage3")
+    batch = batch_for(model, "stage3", documents)
+    memory = model.compress_documents(documents).expand(2, -1, -1, -1)  # (2, 4, 4, 32)
+    given = {k: v for k, v in batch.items() if not k.startswith("enc_")}
+    model(stage="stage3", document_memory=memory, **given)
+    # Of half the rate: as many numbers as twice the candidates have.
+    for wrong in (memory.reshape(2, 2, 8, 32), memory[:1], memory.flatten(2)):
+        with pytest.raises(DataError, match=r"expected \(questions, candidates, 4, 32\)"):
+            model(stage="stage3", document_memory=wrong, **given)
+    short = {k: v[:7] if k.startswith("enc_") else v for k, v in batch.items()}
+    with pytest.raises(DataError, match="memories of candidates have shape"):
+        model(stage="stage3", **short)

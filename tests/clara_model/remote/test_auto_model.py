@@ -102,6 +102,16 @@ def test_wording_is_the_projects() -> None:
     assert (theirs.ENCODER, theirs.DECODER, theirs.REASONER) == (ENCODER, DECODER, QUERY_REASONER)
 
 
+def test_weights_trained_beside_lora_come_along(tiny_clara, documents, tmp_path: Path) -> None:
+    model = tiny_clara()
+    model.extra.add([r"norm"])
+    for _, parameter in model.extra.parameters():
+        parameter.data.mul_(1.5)
+    model.save_pretrained(tmp_path / "model", "auto-model")
+    memory = theirs.CLaRa.from_pretrained(tmp_path / "model").compress_documents(documents)
+    torch.testing.assert_close(memory, model.compress_documents(documents))
+
+
 def test_saving_again_copies_the_folder(tiny_clara, documents, tmp_path: Path) -> None:
     tiny_clara().save_pretrained(tmp_path / "model", "auto-model")
     model = theirs.CLaRa.from_pretrained(tmp_path / "model")
