@@ -221,7 +221,13 @@ class ClaraModule(nn.Module):
             embeds = self.embedding.splice(dec_input_ids, memory)
             hidden = self.hidden_states(embeds, dec_attention_mask)
         logits = self.embedding.logits(hidden) if return_logits else None
-        lm_loss = answer_loss(hidden, labels, self.embedding.logits, chunk=self.loss_chunk)
+        lm_loss = answer_loss(
+            hidden,
+            labels,
+            self.embedding.logits,
+            weights=self.embedding.trained_head(),
+            chunk=self.loss_chunk,
+        )
         loss = lm_loss
         if mse is not None and stage != "stage3":
             loss = lm_loss + self.config.mse_weight * mse

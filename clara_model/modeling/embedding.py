@@ -82,6 +82,12 @@ class MemoryEmbedding(nn.Module):
             logits = torch.cat([logits[..., : self.first], own, logits[..., self.end :]], dim=-1)
         return _finish_logits(logits, decoder.config.get_text_config())
 
+    def trained_head(self) -> list[nn.Parameter]:
+        """Those weights behind `logits` that are trained."""
+        own = [self.weight] if self.is_tied else []
+        head = self._decoder[0].get_output_embeddings().parameters()
+        return [weight for weight in (*own, *head) if weight.requires_grad]
+
     @torch.no_grad()
     def write_back(self) -> None:
         """Put the rows into the decoder's embedding, for saving."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from deepspeed import DeepSpeedEngine
 from safetensors.torch import load_file
 
 from clara_model.modeling.adapters import DECODER
+from clara_model.training import engine as engine_module
 from clara_model.training.engine import Ranks, start_engine
 from clara_model.training.spec import TrainSpec
 from clara_model.training.stages import load_model
@@ -50,6 +52,35 @@ def test_saving_memory_does_not_change_the_weights(
     apart = {"work": tmp_path / "other", "logs": tmp_path / "other"}
     expected = _train(make_spec("stage1", **PLAIN, **apart), ranks)
     got = _train(make_spec("stage1", **PLAIN, **options), ranks)
+    for name, value in expected.items():
+        torch.testing.assert_close(got[name], value, rtol=1e-3, atol=5e-4)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"loss_chunk": 2}, {"loss_chunk": 2, "gradient_checkpointing": True}],
+    ids=str,
+)
+def test_zero_3_gathers_weights_for_whatever_is_computed_again(
+    make_spec: MakeSpec,
+    ranks: Ranks,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: dict,
+) -> None:
+    apart = {"work": tmp_path / "other", "logs": tmp_path / "other"}
+    expected = _train(make_spec("stage1", **PLAIN, **apart), ranks)
+    write = engine_module._engine_config
+
+    def take_all_apart(*arguments: Any) -> dict[str, Any]:
+        # Weights as small as these would otherwise stay whole.
+        config = write(*arguments)
+        for name in ("param_persistence_threshold", "max_live_parameters", "max_reuse_distance"):
+            config["zero_optimization"][f"stage3_{name}"] = 0
+        return config
+
+    monkeypatch.setattr(engine_module, "_engine_config", take_all_apart)
+    got = _train(make_spec("stage1", zero_stage=3, **PLAIN, **options), ranks)
     for name, value in expected.items():
         torch.testing.assert_close(got[name], value, rtol=1e-3, atol=5e-4)
 
