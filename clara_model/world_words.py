@@ -170,3 +170,15 @@ COMPANY_FACTS = (
 )
 
 COMPLEX_QUESTIONS = ("What is known about {n}?", "Which facts are told of {n}?")
+
+# What two hops need: a person's employer, and a company named by whom it employs.
+EMPLOYER_STATEMENTS = (
+    "{n} is employed by {v} in a steady position.",
+    "The employer of {n} is still {v}.",
+)
+EMPLOYER_QUESTIONS = ("Who employs {n}?", "Which company is the employer of {n}?")
+EMPLOYER_PHRASES = ("the company that employs {n}", "the employer of {n}")
+HINTED_EMPLOYER_PHRASES = (
+    "the company that employs {n} and {c}",
+    "the company that {c} and employs {n}",
+)

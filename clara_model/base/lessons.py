@@ -174,14 +174,14 @@ class Lessons:
 
 def _same_kind(rng: random.Random, count: int, facts: int, *, grid: bool) -> list[world.Entity]:
     """Entities of one kind with the same attributes; the two words of a name come from a grid."""
-    kind = rng.choice(("person", "company"))
+    kind: world.Kind = rng.choice(("person", "company"))
     if grid:
-        first, second = rng.choice(world._blocks(kind, "train"))
+        first, second = rng.choice(world.name_blocks(kind, "train"))
         pairs = product(rng.sample(first, 2), rng.sample(second, -(-count // 2)))
         names = rng.sample([f"{a} {b}" for a, b in pairs], count)
-        crowd = [world._entity(rng, kind, name) for name in names]
+        crowd = [world.make_entity(rng, kind, name) for name in names]
     else:
-        crowd = world._grid(rng, kind, "train", count)
+        crowd = world.draw_grid(rng, kind, "train", count)
     kept = sorted(rng.sample(range(len(crowd[0].facts)), facts))
     return [replace(e, facts=tuple(e.facts[i] for i in kept)) for e in crowd]
 

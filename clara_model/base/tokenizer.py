@@ -36,7 +36,9 @@ Merge = tuple[str, str]
 _FIRST_LETTER = 0xF0000
 
 
-def train_tokenizer(user_texts: Iterable[str], folder: Path, *, vocab_size: int = 4096) -> None:
+def train_tokenizer(
+    user_texts: Iterable[str], folder: Path, *, vocab_size: int = 4096, extended: bool = False
+) -> None:
     """Train the tokenizer and save it in Hugging Face's form.
 
     Nothing is drawn: the same texts in the same order give the same files.
@@ -45,8 +47,9 @@ def train_tokenizer(user_texts: Iterable[str], folder: Path, *, vocab_size: int 
         user_texts: The user's own texts, read once; may be empty.
         folder: Where `tokenizer.json`, `tokenizer_config.json` and the chat template go.
         vocab_size: Most tokens, special tokens included. Little text gives fewer.
+        extended: Whether the words of two-hop questions and descriptions are single tokens too.
     """
-    own = _train_merges(Counter(_pieces(_own_texts())), vocab_size)
+    own = _train_merges(Counter(_pieces(_own_texts(extended))), vocab_size)
     known = _vocabulary(own)
     user = _continue_merges(known, own, Counter(_pieces(user_texts)), vocab_size - len(known))
     merges = own + user
@@ -58,9 +61,9 @@ def train_tokenizer(user_texts: Iterable[str], folder: Path, *, vocab_size: int 
     log.info("tokenizer of %d tokens in %s", tokenizer.get_vocab_size(), folder)
 
 
-def _own_texts() -> Iterator[str]:
+def _own_texts(extended: bool) -> Iterator[str]:
     """The words of the world, with and without a space before them, and the stages' prompts."""
-    for word in world.vocabulary():
+    for word in world.extended_vocabulary() if extended else world.vocabulary():
         yield word
         yield f" {word}"
     for turn in (

@@ -12,11 +12,14 @@ from clara_model.errors import ConfigError
 from clara_model.retrieval import Bm25Index
 from configs.schema import PipelineConfig
 from configs.training import StageSettings, WorldSettings
-from tasks.storage import Record, write_jsonl
+from tasks.storage import Record, write_json, write_jsonl
 from tasks.workspace import Workspace
 
 # The draw of test questions. Draw 0 was looked at while the quickstart's recipe was developed.
 _BENCHMARK_DRAW = 1
+
+# Paragraphs a question in HotpotQA's distractor setting.
+_HOTPOT_CANDIDATES = 10
 
 _WORD = re.compile(r"\w+")
 _SENTENCE_END = re.compile(r"[.?!。？！]\s*")
@@ -25,8 +28,12 @@ _SENTENCE_END = re.compile(r"[.?!。？！]\s*")
 def write_world(config: PipelineConfig, workspace: Workspace) -> int:
     """Write the world's training rows (split `train`) and benchmark rows (split `test`).
 
+    Beside the benchmark's rows stand as many questions in HotpotQA's form, half of them two-hop,
+    for other people's systems; the evaluation here does not read them.
+
     Returns:
-        Number of rows written, the two settings of the benchmark counted once.
+        Number of rows written, the two settings of the benchmark counted once and HotpotQA's form
+        not at all.
 
     Raises:
         ConfigError: If a row would need more candidates than one crowd of the world holds.
@@ -58,6 +65,10 @@ def write_world(config: PipelineConfig, workspace: Workspace) -> int:
     )
     draw = seed + _BENCHMARK_DRAW
     oracle = list(world.benchmark_rows(settings.benchmark_rows, draw, "test", candidates))
+    hotpot = world.two_hop_rows(
+        settings.benchmark_rows, draw, "test", _HOTPOT_CANDIDATES, one_hop_share=0.5
+    )
+    write_json(folder / "benchmark" / "hotpot_form.json", list(world.hotpot_records(hotpot)))
     write_jsonl(folder / "benchmark" / "normal.jsonl", normal_rows(oracle, candidates))
     return written + write_jsonl(folder / "benchmark" / "oracle.jsonl", oracle)
 
