@@ -33,8 +33,8 @@ IsBad = Callable[[float], bool]
 
 # What a rank may ask for; all of them do it after the same step.
 REQUESTS = ("stop", "save")
-_SUMMED = ("lm_loss", "mse_loss", "tokens", "asked", "recall_at_1", "recall_at_k", "finer",
-           *REQUESTS)  # fmt: skip
+_SUMMED = ("lm_loss", "mse_loss", "tokens", "places", "asked", "recall_at_1", "recall_at_k",
+           "finer", *REQUESTS)  # fmt: skip
 
 
 @dataclass
@@ -251,7 +251,9 @@ def _share(
     share = tokens / totals.tokens
     loss = output.lm_loss * share
     sums.add("lm_loss", float(output.lm_loss.detach()) * share)
-    sums.add("tokens", sum(int(m.sum()) for n, m in batch.items() if n.endswith("_mask")))
+    masks = [mask for name, mask in batch.items() if name.endswith("_mask")]
+    sums.add("tokens", sum(int(mask.sum()) for mask in masks))
+    sums.add("places", sum(mask.numel() for mask in masks))
     if output.mse_loss is not None and spec.stage != "stage3":
         share = documents / totals.documents
         loss = loss + output.mse_loss * (spec.training.mse_weight * share)

@@ -188,6 +188,8 @@ class Trainer:
         elif sums["asked"]:
             line["recall_at_1"] = sums["recall_at_1"] / sums["asked"]
             line["recall_at_k"] = sums["recall_at_k"] / sums["asked"]
+        # Share of padding among all that is computed.
+        line["padding"] = round(1 - sums["tokens"] / max(sums["places"], 1.0), 4)
         return line | {"tokens": sums["tokens"]}
 
     def _own_requests(self) -> list[str]:

@@ -83,6 +83,7 @@ def test_every_line_tells_what_a_step_did(make_spec: MakeSpec, ranks: Ranks) -> 
     assert (first["step"], second["step"], second["steps"]) == (1, 2, 2)
     assert first["loss"] == pytest.approx(first["lm_loss"] + 0.1 * first["mse_loss"])
     assert min(first["grad_norm"], first["examples_per_s"], first["tokens_per_s"]) > 0
+    assert 0 <= first["padding"] < 1
     assert 0 < first["learning_rate"] < second["learning_rate"]
 
 
