@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
 from transformers import PreTrainedModel
 
 from clara_model.errors import ConfigError
@@ -41,7 +40,7 @@ def compile_layers(decoder: PreTrainedModel) -> None:
         _compile(layer)
 
 
-def _compile(layer: nn.Module) -> None:
+def _compile(layer: Any) -> None:
     # transformers wraps gradient checkpointing around a layer's forward. Inside a graph it could
     # not bring back the adapter of the first pass, so it is put around the graph instead.
     inner = inspect.unwrap(type(layer).forward)
