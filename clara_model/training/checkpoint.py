@@ -48,7 +48,7 @@ def save_progress(
     engine.save_checkpoint(
         str(partial), tag=_TAG, save_latest=False, exclude_frozen_parameters=True
     )
-    weights = dict(_trained_weights(engine.module))
+    weights = dict(_trained_weights(engine))
     barrier(ranks)
     if ranks.is_first:
         save_file(weights, partial / _TRAINED)
@@ -69,11 +69,11 @@ def restore(engine: DeepSpeedEngine, path: Path) -> None:
     engine.load_checkpoint(str(path), tag=_TAG, load_module_strict=False)
 
 
-def load_weights(model: Clara, path: Path) -> None:
+def load_weights(model: Clara, path: Path, engine: DeepSpeedEngine | None = None) -> None:
     """Load the trained weights alone, whatever ranks and ZeRO stage wrote them.
 
-    Called by all ranks; before an engine has the model, or after, or both: an engine copies what it
-    finds into float32, which only afterwards takes the digits that half precision has no room for.
+    Called by all ranks; without an engine before it is started, with it afterwards: then what the
+    optimizer holds in float32 takes the digits that half precision has no room for.
 
     Raises:
         CheckpointError: If a weight that is trained now is missing, or has another shape.
@@ -83,23 +83,37 @@ def load_weights(model: Clara, path: Path) -> None:
 
     trained = dict(model.trainable_parameters())
     weights = load_file(path / _TRAINED)
+    masters = {} if engine is None else _unlinked_masters(engine)
     _check_shapes(path, weights, trained)
     for name, parameter in trained.items():
         value = weights[name].to(parameter.device)
         with deepspeed.zero.GatheredParameters([parameter], modifier_rank=0), torch.no_grad():
             parameter.copy_(value)
         safe_set_full_fp32_param(parameter, value)
+        if parameter in masters:
+            masters[parameter].data.copy_(value)
 
 
-def _trained_weights(model: Clara) -> Iterator[tuple[str, Tensor]]:
+def _trained_weights(engine: DeepSpeedEngine) -> Iterator[tuple[str, Tensor]]:
     """Whole float32 weights; all ranks must ask for them."""
     from deepspeed.utils import safe_get_full_fp32_param
 
-    for name, parameter in model.trainable_parameters():
+    masters = _unlinked_masters(engine)
+    for name, parameter in engine.module.trainable_parameters():
         whole = safe_get_full_fp32_param(parameter)
         if whole is None:
-            whole = parameter.detach()
+            whole = masters.get(parameter, parameter).detach()
         yield name, whole.float().cpu().reshape(getattr(parameter, "ds_shape", parameter.shape))
+
+
+def _unlinked_masters(engine: DeepSpeedEngine) -> dict[Parameter, Tensor]:
+    """Float32 copies that DeepSpeed's own functions miss: in half precision without ZeRO."""
+    groups = zip(
+        getattr(engine.optimizer, "fp16_groups", ()),
+        getattr(engine.optimizer, "fp32_groups", ()),
+        strict=False,
+    )
+    return {p: master for half, full in groups for p, master in zip(half, full, strict=True)}
 
 
 def _check_shapes(path: Path, stored: dict[str, Tensor], trained: dict[str, Parameter]) -> None:

@@ -214,7 +214,7 @@ class Trainer:
         if self.start.is_exact:
             checkpoint.restore(self.engine, self.start.path)
         else:
-            checkpoint.load_weights(self.model, self.start.path)
+            checkpoint.load_weights(self.model, self.start.path, self.engine)
             log.warning("%s", describe_change(self.start, self.spec))
         self.step, self.skipped = progress.step, progress.skipped
         self.saved_step = progress.step

@@ -116,7 +116,7 @@ def test_weights_continue_under_another_zero_stage(
     trainer = Trainer(make_spec("stage1", **after), ranks)
     trainer._resume()
     # In half precision, the optimizer's float32 numbers to the last digit.
-    assert _same(dict(_trained_weights(trainer.model)), stored)
+    assert _same(dict(_trained_weights(trainer.engine)), stored)
     change = f"ZeRO stage: {before['zero_stage']} -> {after['zero_stage']}"
     assert f"the weights of step 3 continue, the optimizer starts anew ({change})" in caplog.text
     trainer.train()
@@ -198,5 +198,6 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(
 ) -> None:
     spec = cut_off()
     (spec.work / "step-0000003" / "state.json").write_text('{"identity": "')
+    caplog.set_level("INFO", logger="clara_model.training")
     Trainer(spec, ranks).train()
     assert "continuing after step 2 of 6" in caplog.text
