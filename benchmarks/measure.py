@@ -182,7 +182,7 @@ def measure_memory(job: Job, folder: Path) -> float:
         return trainer
 
     def work(trainer: OurTrainer | PlainTrainer) -> None:
-        trainer.step(rows[:1])  # the first step makes the optimizer's state
+        trainer.step(rows[: -(-batch // micro)])  # the first step makes the optimizer's state
         trainer.step(rows)
 
     if job.device == "cpu":
