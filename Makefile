@@ -6,10 +6,13 @@ BIN := $(VENV)/bin
 TORCH ?= torch==2.13.0
 STAMP := $(VENV)/.installed
 
-.PHONY: quickstart test test-fast check install clean
+.PHONY: quickstart learn test test-fast check install clean
 
 quickstart: $(STAMP)
 	$(BIN)/clara run configs/quickstart.yaml
+
+learn: $(STAMP)
+	$(BIN)/clara learn configs/learn.yaml
 
 test: $(STAMP)
 	$(BIN)/python -m pytest

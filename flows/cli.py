@@ -82,6 +82,32 @@ def run(
     run_pipeline(config, tuple(overrides or ()), force=force, as_json=json)
 
 
+@app.command(rich_help_panel="Pipeline")
+def learn(
+    config: Annotated[Path, typer.Argument(help="Configuration file.", show_default=True)] = Path(
+        "configs/learn.yaml"
+    ),
+    overrides: Set = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Page to write; default: docs/learning.md, with --only in the workspace."
+        ),
+    ] = None,
+    only: Annotated[
+        str | None, typer.Option(metavar="GLOB", help="Only jobs of this name, and their needs.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Prove that it learns: train on a made-up world, ask about unseen entities, write a page.
+
+    Finished jobs are skipped. Example: `clara learn --set "seeds=[0, 1, 2]"`
+    """
+    from flows.learn import prove_learning
+
+    prove_learning(config, tuple(overrides or ()), out=out, only=only, as_json=json)
+
+
 def _run_flow(
     name: str, config: Path, overrides: list[str] | None, force: bool, json: bool
 ) -> None:

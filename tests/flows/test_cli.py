@@ -22,7 +22,7 @@ def test_help_names_every_command_without_heavy_imports() -> None:
     assert done.returncode == 0
     for command in (
         "run", "extract", "caption", "synthesize", "mine", "train", "evaluate", "report", "index",
-        "ask", "export", "validate", "clean-refs", "doctor", "ui",
+        "ask", "export", "validate", "clean-refs", "doctor", "ui", "learn",
     ):  # fmt: skip
         assert f" {command} " in done.stdout
     code = "import sys, flows.cli; print(sorted({m.split('.')[0] for m in sys.modules}))"

@@ -1,0 +1,75 @@
+"""The learning proof as a flow, and from the terminal."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from prefect import flow
+from rich.console import Console
+from rich.table import Table
+
+from configs.learning import LearningConfig
+from configs.load import load_settings
+from tasks.learning.learn import Proof
+from tasks.learning.page import tell_interval, tell_met
+from tasks.learning.record import record_proof
+from tasks.learning.task import learn_task
+
+PAGE = Path("docs/learning.md")
+
+
+@flow(name="learn")
+def learn(
+    config: str = "configs/learn.yaml",
+    overrides: Sequence[str] = (),
+    out: str | None = str(PAGE),
+    only: str | None = None,
+) -> Proof:
+    """Pretrain small decoders, train the stages, ask about unseen entities, write the page."""
+    settings = load_settings(config, overrides, LearningConfig)
+    settings.workspace.mkdir(parents=True, exist_ok=True)
+    proof = learn_task(settings, _command(config, overrides), Path(out) if out else None, only)
+    record_proof(settings, proof)
+    return proof
+
+
+def prove_learning(
+    config: Path, overrides: Sequence[str], *, out: Path | None, only: str | None, as_json: bool
+) -> None:
+    """Run the flow and show what was reached.
+
+    Raises:
+        LaunchError: If a job failed; after the table of what was reached without it.
+    """
+    load_settings(config, overrides, LearningConfig)  # a mistake is told before Prefect starts
+    if out is None and only is None:
+        out = PAGE
+    proof = learn(str(config), list(overrides), str(out) if out else None, only)
+    _print_targets(Console(stderr=as_json), proof)
+    if as_json:
+        sys.stdout.write(json.dumps(proof.summary, ensure_ascii=False) + "\n")
+    proof.outcome.check()
+
+
+def _command(config: str, overrides: Sequence[str]) -> str:
+    words = ["clara", "learn", config]
+    for override in overrides:
+        words += ["--set", override]
+    return shlex.join(words)
+
+
+def _print_targets(console: Console, proof: Proof) -> None:
+    table = Table(title=proof.summary["title"])
+    for column in ("", "what", "asked for", "reached", ""):
+        table.add_column(column)
+    for row in proof.summary["targets"]:
+        table.add_row(
+            str(row["number"]), row["what"], row["asked"], tell_interval(row["interval"]),
+            tell_met(row["met"], row["interval"]).strip("*"),
+        )  # fmt: skip
+    console.print(table)
+    console.print(f"The whole page: {proof.page}")
