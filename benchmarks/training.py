@@ -51,7 +51,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--stage", type=int, nargs="+", choices=(1, 2, 3), default=[1, 2, 3])
     add("--shape", choices=SHAPES, default="small", help="of the decoder (random weights)")
     add("--repeats", type=int, default=3, help="timed blocks of each implementation")
-    add("--block", type=int, default=3, help="optimizer steps of a block")
+    add("--block", type=int, default=2, help="optimizer steps of a block")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto")
     add("--dtype", choices=("fp32", "bf16"), default="fp32")
     add("--rate", type=int, default=16, help="compression rate r: n = L / r memory tokens")
