@@ -54,7 +54,8 @@ def main(arguments: list[str]) -> int:
     except Exception:
         # Whoever started this reads it there; the log ends with the launcher's own words.
         error_path.write_text(traceback.format_exc(), encoding="utf-8")
-        raise
+        log.exception("failed")
+        return 1
     return 0
 
 
@@ -76,4 +77,8 @@ def _train(spec: TrainSpec, stop: StopRequest, started: float) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    code = main(sys.argv[1:])
+    logging.shutdown()
+    sys.stdout.flush()
+    # Not by way of the interpreter's end: there a rank may wait for one that is gone.
+    os._exit(code)

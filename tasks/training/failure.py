@@ -13,6 +13,7 @@ _LINES = 15
 # second: a killed rank and one that misses it can be seen at once, and in either order.
 _FIRST = re.compile(r"failed \(exitcode: (-?\d+)\) local_rank: (\d+)")
 _EACH = re.compile(r"^ *rank +: (\d+) .*\n *exitcode +: (-9) ", re.MULTILINE)
+_TORCHRUN = "torch/distributed/elastic/"  # in every line that it logs
 _OWN_KILL = "forcefully exiting via"  # torchrun's, of ranks that do not end by themselves
 
 
@@ -28,12 +29,12 @@ def describe_failure(spec: TrainSpec, exit_code: int, log_lines: Sequence[str]) 
         The error that the first failing rank left; else which signal ended it, and the log's last
         lines up to there.
     """
-    rank, code, end = 0, exit_code, len(log_lines)
-    for number, line in enumerate(log_lines):
-        if first := _FIRST.search(line):
-            code, rank, end = int(first[1]), int(first[2]), number
-            break
+    rank, code = 0, exit_code
+    own = (number for number, line in enumerate(log_lines) if _TORCHRUN in line)
+    end = next(own, len(log_lines))
     text = "\n".join(log_lines[end:])
+    if first := _FIRST.search(text):
+        code, rank = int(first[1]), int(first[2])
     if code >= 0 and _OWN_KILL not in text and (killed := _EACH.search(text)):
         rank, code = int(killed[1]), int(killed[2])
     if code < 0:
