@@ -33,7 +33,7 @@ def spec(tmp_path: Path, make_config: Callable[..., PipelineConfig]) -> TrainSpe
 
 
 def _noticed(rank: int, code: int) -> str:
-    return f"E1121 torch/distributed/elastic/api.py:7] failed (exitcode: {code}) local_rank: {rank} (pid: 7)"
+    return f"E1121 torch/distributed/elastic/a.py:7] failed (exitcode: {code}) local_rank: {rank} (pid: 7)"
 
 
 def test_the_rank_that_failed_first_is_quoted(spec: TrainSpec) -> None:
@@ -43,7 +43,7 @@ def test_the_rank_that_failed_first_is_quoted(spec: TrainSpec) -> None:
 
 
 def test_a_killed_rank_is_named_with_the_log_up_to_there(spec: TrainSpec) -> None:
-    closing = "W1121 torch/distributed/elastic/api.py:8] Sending process 7 closing signal SIGTERM"
+    closing = "W1121 torch/distributed/elastic/a.py:8] Sending process 7 closing signal SIGTERM"
     log = ["continuing after step 5", "", closing, "[rank0]: reset by peer", _noticed(1, -9)]
     said = describe_failure(spec, 1, log).splitlines()
     assert said[0].startswith("rank 1 was ended by SIGKILL")
