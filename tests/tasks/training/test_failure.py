@@ -33,7 +33,8 @@ def spec(tmp_path: Path, make_config: Callable[..., PipelineConfig]) -> TrainSpe
 
 
 def _noticed(rank: int, code: int) -> str:
-    return f"E1121 torch/distributed/elastic/a.py:7] failed (exitcode: {code}) local_rank: {rank} (pid: 7)"
+    where = "E1121 torch/distributed/elastic/api.py:7]"
+    return f"{where} failed (exitcode: {code}) local_rank: {rank} (pid: 7)"
 
 
 def test_the_rank_that_failed_first_is_quoted(spec: TrainSpec) -> None:
