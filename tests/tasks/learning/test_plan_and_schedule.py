@@ -1,0 +1,121 @@
+"""Which jobs there are, in what order they are done, and what becomes of those that fail."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from clara_model.errors import ConfigError, LaunchError
+from configs.learning import LearningConfig
+from tasks.learning.plan import Job, plan_jobs
+from tasks.learning.schedule import _chain_costs, choose_jobs, read_result, run_jobs
+
+ABLATION = {
+    "title": "no MSE", "source": "Table 4", "paper": "lower", "direction": "lower",
+    "metric": "stage1.em", "change": {"stage1.mse_weight": 0.0},
+}  # fmt: skip
+
+
+def config(**values: object) -> LearningConfig:
+    stage = {"steps": 2, "batch_size": 4}
+    base = {"stage1": stage, "stage3": stage, "five_docs": stage, "rates": [4, 8]}
+    return LearningConfig.model_validate({**base, **values})
+
+
+def keys(settings: LearningConfig) -> dict[str, str]:
+    return {job.name: job.key for job in plan_jobs(settings).jobs.values()}
+
+
+def changed_jobs(one: LearningConfig, other: LearningConfig) -> set[str]:
+    first, second = keys(one), keys(other)
+    return {name for name in first if first[name] != second.get(name)}
+
+
+def test_every_need_stands_before_and_no_name_comes_twice() -> None:
+    jobs = list(plan_jobs(config(seeds=[0, 1], ablations={"mse-off": ABLATION})).jobs.values())
+    names = [job.name for job in jobs]
+    assert len(set(names)) == len(names)
+    for place, job in enumerate(jobs):
+        assert set(job.needs.values()) <= set(names[:place])
+
+
+def test_a_change_does_only_what_depends_on_it_anew() -> None:
+    stage3 = config(stage3={"steps": 3, "batch_size": 4})
+    assert changed_jobs(config(), stage3) == {
+        "seed0/stage3", "seed0/score-stage3", "seed0/stage3-control", "seed0/score-stage3-control",
+    }  # fmt: skip
+    assert not changed_jobs(config(), config(workers=1, threads=2, ablations={"a": ABLATION}))
+    asked = changed_jobs(config(), config(questions={"split": "dev"}))
+    assert asked
+    assert all("/score-" in name for name in asked)
+
+
+def test_an_ablation_shares_all_that_it_does_not_change() -> None:
+    plan = plan_jobs(config(ablations={"mse-off": ABLATION}))
+    reference, variant = plan.ablations[0, "mse-off"]
+    assert reference == "seed0/score-stage1-r8"
+    assert variant == "seed0/score-mse-off-stage1-r8"
+    common = {**ABLATION, "common": {"stage1.steps": 1}}
+    reference, _ = plan_jobs(config(ablations={"mse-off": common})).ablations[0, "mse-off"]
+    assert reference == "seed0/score-mse-off-reference-stage1-r8"
+
+
+def test_a_jobs_rows_are_as_many_as_its_steps_need() -> None:
+    jobs = {job.name: job for job in plan_jobs(config(five_docs={"steps": 3})).jobs.values()}
+    rows = jobs["seed0/five-docs"].settings["rows"]
+    assert (rows["form"], rows["count"], rows["options"]) == ("stage2", 3 * 128, {"num_docs": 5})
+    assert jobs["seed0/stage3-control"].settings["rows"]["shuffle"] is True
+    assert jobs["seed0/stage3"].settings["rows"]["shuffle"] is False
+
+
+def test_two_hops_start_from_the_model_of_five_documents() -> None:
+    settings = config(two_hop={"steps": 2, "batch_size": 4})
+    jobs = {job.name: job for job in plan_jobs(settings).jobs.values()}
+    assert jobs["seed0/two-hop"].needs["init"] == "seed0/five-docs"
+    assert "seed0/score-two-hop" in jobs
+
+
+def job(name: str, *needs: str, cost: float = 1.0, form: str = "nowhere") -> Job:
+    settings = {"device": "cpu", "rows": {"form": form}}
+    return Job(name, "train", settings, {need: need for need in needs}, f"key-{name}", cost)
+
+
+def finish(root: Path, done: Job) -> None:
+    (root / done.name).mkdir(parents=True)
+    (root / done.name / "RESULT.json").write_text(json.dumps({"key": done.key}))
+
+
+def test_the_longest_chain_comes_first() -> None:
+    jobs = [job("a", cost=1), job("b", cost=4), job("c", "a", cost=9), job("d", "c", "b", cost=1)]
+    assert _chain_costs(jobs) == {"a": 11, "b": 5, "c": 10, "d": 1}
+
+
+def test_only_names_jobs_and_brings_what_they_need() -> None:
+    jobs = [job("s/reader"), job("s/stage1", "s/reader"), job("s/other", "s/reader")]
+    assert [j.name for j in choose_jobs(jobs, "*/stage1")] == ["s/reader", "s/stage1"]
+    assert choose_jobs(jobs, None) == jobs
+    with pytest.raises(ConfigError, match="no such job; there are: s/reader"):
+        choose_jobs(jobs, "nothing")
+
+
+def test_finished_jobs_are_not_done_again_and_others_of_that_name_are(tmp_path: Path) -> None:
+    jobs = [job("one"), job("two", "one")]
+    for done in jobs:
+        finish(tmp_path, done)
+    outcome = run_jobs(jobs, tmp_path, workers=1, threads=1)
+    assert outcome.done == ["one", "two"]
+    assert not (tmp_path / "one" / "JOB.json").exists()
+    assert read_result(tmp_path, Job("one", "train", {}, {}, "another key", 1.0)) is None
+
+
+def test_a_failed_job_is_told_and_only_what_needs_it_is_skipped(tmp_path: Path) -> None:
+    jobs = [job("bad"), job("after", "bad"), job("last", "after"), job("fine")]
+    finish(tmp_path, jobs[-1])
+    outcome = run_jobs(jobs, tmp_path, workers=2, threads=1)
+    assert outcome.done == ["fine"]
+    assert outcome.skipped == ["after", "last"]
+    assert "the made-up world has no nowhere_rows" in outcome.failed["bad"]
+    with pytest.raises(LaunchError, match=r"bad failed:\n.*no nowhere_rows[^$]*after, last"):
+        outcome.check()
