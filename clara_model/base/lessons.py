@@ -52,16 +52,20 @@ class Lessons:
         seed: Names the draws.
         tokens: About how many tokens a batch has.
         goal: Share of right answers with which a lesson ends.
+        most_steps: Steps after which it ends all the same.
     """
 
-    def __init__(self, encode: Encode, seed: int, tokens: int, goal: float) -> None:
-        self._encode, self._seed, self._tokens, self._goal = encode, seed, tokens, goal
+    def __init__(
+        self, encode: Encode, *, seed: int, tokens: int, goal: float, most_steps: int
+    ) -> None:
+        self._encode, self._seed, self._tokens = encode, seed, tokens
+        self._goal, self._most_steps = goal, most_steps
         # Entities, facts of each, and whether their names form a full grid: then neither of the
         # two words of a name is enough to find it.
         self._lessons: list[list[Form]] = [
-            [lambda rng: self._pairs(rng, 4)],
-            [lambda rng: self._pairs(rng, 9)],
-            [self._records(2, 1), self._records(3, 1)],
+            [lambda rng: self._pairs(rng, 4, grid=False)],
+            [lambda rng: self._pairs(rng, 9, grid=True)],
+            [self._records(2, 1, grid=True), self._records(4, 1, grid=True)],
             [self._records(4, 1, grid=True)] * 2 + [self._asked(3, 1, 3, grid=True)],
             [self._records(1, 5), self._asked(1, 5, 5), self._asked(3, 1, 3, grid=True)],
             [self._records(3, 3, grid=True), *[self._asked(3, 3, 8, grid=True)] * 2],
@@ -94,7 +98,8 @@ class Lessons:
         """Count a step of the current lesson; true where the next one begins."""
         progress.steps += 1
         progress.mastery += 0.15 * (right - progress.mastery)
-        if progress.steps < 9 or progress.mastery < self._goal:
+        is_mastered = progress.steps > 8 and progress.mastery >= self._goal
+        if not is_mastered and progress.steps < self._most_steps:
             return False
         progress.lesson, progress.steps, progress.mastery = progress.lesson + 1, 0, 0.0
         return True
@@ -105,9 +110,9 @@ class Lessons:
             texts.append(form(rng))
         return texts
 
-    def _pairs(self, rng: random.Random, most: int) -> Text:
+    def _pairs(self, rng: random.Random, most: int, *, grid: bool) -> Text:
         """Names with values, and the same again in another order: the value is to be found."""
-        names = [entity.name for entity in _same_kind(rng, rng.randint(3, most), 1, grid=False)]
+        names = [entity.name for entity in _same_kind(rng, rng.randint(3, most), 1, grid=grid)]
         values = rng.sample(_VALUES, len(names))
         pairs = list(zip(names, values, strict=True))
         text = Text()
@@ -177,7 +182,7 @@ def _same_kind(rng: random.Random, count: int, facts: int, *, grid: bool) -> lis
     kind: world.Kind = rng.choice(("person", "company"))
     if grid:
         first, second = rng.choice(world.name_blocks(kind, "train"))
-        pairs = product(rng.sample(first, 2), rng.sample(second, -(-count // 2)))
+        pairs = product(rng.sample(first, 2 + (count > 6)), rng.sample(second, 2 + (count > 4)))
         names = rng.sample([f"{a} {b}" for a, b in pairs], count)
         crowd = [world.make_entity(rng, kind, name) for name in names]
     else:

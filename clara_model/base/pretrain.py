@@ -127,7 +127,13 @@ class _Run:
 
         self.settings = settings
         self.reader = Reader(settings, encode, [encode(text) for text in user_texts], world_share)
-        self.lessons = Lessons(encode, settings.seed, settings.lesson_tokens, settings.lesson_goal)
+        self.lessons = Lessons(
+            encode,
+            seed=settings.seed,
+            tokens=settings.lesson_tokens,
+            goal=settings.lesson_goal,
+            most_steps=settings.lesson_steps,
+        )
         self.progress = LessonProgress(0 if settings.induction else len(self.lessons))
         self.model = build_decoder(settings, tokenizer).train()
         self.optimizers = build_optimizers(self.model)
@@ -151,7 +157,7 @@ class _Run:
             optimizer.step()
             optimizer.zero_grad()
         if is_current and self.lessons.mark(self.progress, right):
-            log.info("lesson %d mastered after step %d", self.progress.lesson, self.step + 1)
+            log.info("lesson %d done after step %d", self.progress.lesson, self.step + 1)
         self.step += 1
         self.last_loss = float(loss.detach())
         if self.step == 1:

@@ -40,8 +40,9 @@ class BuiltInSettings(BaseModel):
     batch_size: PositiveInt = Field(default=32, description="texts in a step")
     lesson_tokens: PositiveInt = Field(default=2500, description="tokens in a step of a lesson")
     lesson_goal: float = Field(
-        default=0.86, gt=0.0, le=1.0, description="share of right answers that ends a lesson"
+        default=0.8, gt=0.0, le=1.0, description="share of right answers that ends a lesson"
     )
+    lesson_steps: PositiveInt = Field(default=120, description="most steps of one lesson")
     lesson_share: float = Field(
         default=0.7, gt=0.0, lt=1.0, description="share of the steps that lessons take at most"
     )

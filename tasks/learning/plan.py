@@ -22,7 +22,7 @@ from tasks.storage import Record, hash_file, hash_json
 VERSION = 1
 
 # What the decoder reads and learns is code as much as settings.
-_SOURCES = ("world*.py", "prompts.py", "base/*.py")
+_SOURCES = ("world/*.py", "world_words.py", "prompts.py", "base/*.py")
 
 Kind = Literal["reader", "train", "score"]
 
