@@ -11,15 +11,17 @@ from clara_model.world.categories import CATEGORIES, category_of, clause
 from clara_model.world.entities import Entity, Split, draw_crowd, draw_rng, fill
 from clara_model.world.rows import QUESTIONS_PER_CROWD
 
+# Among fewer, hardly any category is shared: there a part of a description may do.
+SMALL_CROWD = 10
+
 
 def described_rows(
     count: int, seed: int, split: Split, num_candidates: int = 20
 ) -> Iterator[dict[str, Any]]:
     """Rows of stage 3 whose questions describe: "One person enjoys games and calls Brannoc ...".
 
-    A description of two or three categories fits exactly one candidate. Wherever the crowd allows,
-    it fits none without all of them: no single category gives the entity away. What is asked for
-    is not described.
+    A description of two or three categories fits exactly one candidate, and with ten candidates or
+    more needs all of them: no part of it gives the entity away. What is asked for is not described.
 
     Args:
         count: How many rows.
@@ -51,6 +53,8 @@ def describe(rng: random.Random, entity: Entity, crowd: Sequence[Entity], asked:
     if not unique:
         return None
     needed = [c for c in unique if not any(alone(less) for less in combinations(c, len(c) - 1))]
+    if not needed and len(crowd) >= SMALL_CROWD:
+        return None
     chosen = rng.choice(needed or unique)
     *clauses, last = (clause(rng, a, own[a]) for a in chosen)
     return f"One {entity.kind} {', '.join(clauses)} and {last}."

@@ -47,6 +47,14 @@ def test_every_word_of_the_world_is_one_token(tokenizer: PreTrainedTokenizerBase
     assert [w for w in words if len(ids(tokenizer, f" {w}")) != 1] == []
 
 
+def test_every_word_of_the_extended_world_is_one_token_where_asked_for(tmp_path: Path) -> None:
+    train_tokenizer(USER_TEXTS, tmp_path, extended=True)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    words = world.extended_vocabulary()
+    assert [w for w in words if len(ids(tokenizer, w)) != 1] == []
+    assert [w for w in words if len(ids(tokenizer, f" {w}")) != 1] == []
+
+
 def test_words_of_the_system_strings_are_one_token_each(tokenizer: PreTrainedTokenizerBase) -> None:
     for text in (prompts.SYSTEM_LIST_QA, prompts.SYSTEM_PARAPHRASE, prompts.SYSTEM_ANSWER):
         pieces = text.replace(".", " .").replace(",", " ,").split()

@@ -365,6 +365,14 @@ def test_world_rows_lie_beside_in_the_same_formats(workspace: Workspace) -> None
         assert report.errors == []
 
 
+def test_world_benchmark_is_also_written_in_the_form_of_hotpotqa(workspace: Workspace) -> None:
+    mine_rows(config(training=world()), workspace)
+    records = json.loads((workspace.world / "benchmark" / "hotpot_form.json").read_text())
+    assert len(records) == 12
+    assert {len(record["context"]) for record in records} == {10}
+    assert {record["level"] for record in records} == {"easy", "hard"}
+
+
 def test_world_normal_benchmark_has_no_namesake_of_the_gold(workspace: Workspace) -> None:
     # Many crowds from few names: namesakes with other facts are certain.
     mine_rows(config(training=world(benchmark_rows=300)), workspace)
