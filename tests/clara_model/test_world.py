@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import Counter
 from itertools import islice, pairwise
 
@@ -205,6 +207,15 @@ def test_questions_about_one_crowd_share_their_candidates() -> None:
 def test_an_impossible_number_of_candidates_is_refused(size: int) -> None:
     with pytest.raises(ValueError, match="1 to 98"):
         next(world.stage3_rows(1, 0, "train", size))
+
+
+def test_rows_and_words_are_those_that_published_figures_were_measured_on() -> None:
+    digest = hashlib.sha256()
+    for stream in STREAMS.values():
+        for row in stream(30, 1, "test"):
+            digest.update(json.dumps(row).encode())
+    digest.update(" ".join(world.vocabulary()).encode())
+    assert digest.hexdigest() == "91802c7d96339905be5a7bc666f512974cf3c45a4508546238b71341b5d9e3f9"
 
 
 def test_the_vocabulary_holds_every_word_of_the_rows() -> None:
