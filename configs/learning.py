@@ -34,12 +34,18 @@ class Stage1Recipe(Stage1Settings):
     complex_share: float = Field(
         default=0.5, ge=0.0, le=1.0, description="share of question rows about all facts at once"
     )
+    employer_share: float = Field(
+        default=0.0, ge=0.0, le=1.0, description="share of persons whose document names an employer"
+    )
 
 
 class FiveDocumentsRecipe(Stage2Settings):
     """Stage 2 with several documents, one of which holds the answer."""
 
     k: PositiveInt = Field(default=5, description="documents of a question")
+    two_hop_share: float = Field(
+        default=0.0, ge=0.0, le=1.0, description="share of questions that need two of them"
+    )
 
 
 class Stage3Recipe(Stage3Settings):
@@ -53,6 +59,9 @@ class Stage3Recipe(Stage3Settings):
     code_share: float = Field(
         default=0.5, ge=0.0, le=1.0, description="share of questions by alias instead of name"
     )
+    described_share: float = Field(
+        default=0.0, ge=0.0, le=1.0, description="share of questions that describe and do not name"
+    )
 
 
 class TwoHopRecipe(Stage3Recipe):
@@ -60,6 +69,13 @@ class TwoHopRecipe(Stage3Recipe):
 
     init_from: Literal["stage1", "stage2"] = Field(default="stage2")
     k: PositiveInt = Field(default=5)
+    code_share: float = Field(default=0.0, ge=0.0, le=1.0)
+    one_hop_share: float = Field(
+        default=0.25, ge=0.0, le=1.0, description="share of questions about one document"
+    )
+    hint_share: float = Field(
+        default=1.0, ge=0.0, le=1.0, description="share of questions that tell the company's group"
+    )
 
 
 class QuestionSettings(Settings):

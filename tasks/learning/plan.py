@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from clara_model.errors import ConfigError
 from clara_model.training.spec import ModelPart, StagePart
-from configs.learning import Ablation, LearningConfig, Stage3Recipe
+from configs.learning import Ablation, LearningConfig, Stage3Recipe, TwoHopRecipe
 from configs.training import StageSettings
 from tasks.storage import Record, hash_file, hash_json
 
@@ -135,7 +135,11 @@ def _stage1(
     recipe = config.stage1
     if rate in config.stage1_steps_at:
         recipe = recipe.model_copy(update={"steps": config.stage1_steps_at[rate]})
-    options = {"paraphrase_share": recipe.paraphrase_share, "complex_share": recipe.complex_share}
+    options = {
+        "paraphrase_share": recipe.paraphrase_share,
+        "complex_share": recipe.complex_share,
+        "employer_share": recipe.employer_share,
+    }
     settings = _training(config, seed, recipe, rate=rate, k=1, stage="stage1", options=options)
     needs = {"base": _reader(plan, config, seed, prefix)}
     return plan.add(f"seed{seed}/{prefix}stage1-r{rate}", "train", settings, needs, _cost(settings))
@@ -143,8 +147,12 @@ def _stage1(
 
 def _five_docs(plan: Plan, config: LearningConfig, seed: int, prefix: str = "") -> Job:
     recipe = config.five_docs
+    options: Record = {"num_docs": recipe.k}
+    if recipe.two_hop_share:
+        options["one_hop_share"] = 1.0 - recipe.two_hop_share
     settings = _training(config, seed, recipe, rate=config.main_rate, k=recipe.k, stage="stage2",
-                         options={"num_docs": recipe.k})  # fmt: skip
+                         options=options,
+                         form="two_hop_stage2" if recipe.two_hop_share else "stage2")  # fmt: skip
     needs = {"base": _reader(plan, config, seed, prefix),
              "init": _stage1(plan, config, seed, prefix=prefix)}  # fmt: skip
     return plan.add(f"seed{seed}/{prefix}five-docs", "train", settings, needs, _cost(settings))
@@ -160,11 +168,13 @@ def _stage3(
     recipe: Stage3Recipe | None = None,
     shuffle: bool = False,
 ) -> Job:
-    two_hop = recipe is not None
+    two_hop = isinstance(recipe, TwoHopRecipe)
     recipe = recipe or config.stage3
-    options: Record = {"num_candidates": recipe.num_candidates}
-    if not two_hop:
-        options["code_share"] = recipe.code_share
+    options: Record = {"num_candidates": recipe.num_candidates, "code_share": recipe.code_share}
+    if isinstance(recipe, TwoHopRecipe):
+        options |= {"one_hop_share": recipe.one_hop_share, "hint_share": recipe.hint_share}
+    if recipe.described_share:
+        options["described_share"] = recipe.described_share
     settings = _training(
         config, seed, recipe, rate=config.main_rate, k=recipe.k, stage="stage3", options=options,
         form="two_hop" if two_hop else "stage3", shuffle=shuffle,
@@ -195,13 +205,15 @@ def _score(
 ) -> Job:
     """What is asked is the same for all models of a seed, so that they can be compared."""
     asked, recipe = config.questions, config.stage3
+    two_hop = config.two_hop or TwoHopRecipe()
     own: dict[str, Record] = {
         "reader": {"num_candidates": recipe.num_candidates, "num_docs": config.five_docs.k,
                    "doc_max_length": config.model.doc_max_length},
         "stage1": {"num_candidates": recipe.num_candidates},
-        "stage3": {"num_candidates": recipe.num_candidates},
+        "stage3": {"num_candidates": recipe.num_candidates,
+                   "described": recipe.described_share > 0},
         "five_docs": {"num_docs": config.five_docs.k},
-        "two_hop": {"num_candidates": (config.two_hop or recipe).num_candidates},
+        "two_hop": {"num_candidates": two_hop.num_candidates, "hint_share": two_hop.hint_share},
     }  # fmt: skip
     settings = {
         "what": what,

@@ -20,7 +20,16 @@ def training_rows(wanted: Record) -> Iterator[Record]:
         wanted: `form` ("stage1", "stage2", "stage3" or "two_hop"), `count`, `seed`, `options` of
             the world's generator, and `shuffle` for a control.
     """
-    rows = _generator(wanted["form"])(wanted["count"], wanted["seed"], "train", **wanted["options"])
+    options = dict(wanted["options"])
+    described = round(options.pop("described_share", 0.0) * wanted["count"])
+    rows = _generator(wanted["form"])(
+        wanted["count"] - described, wanted["seed"], "train", **options
+    )
+    if described:
+        own = world.described_rows(described, wanted["seed"], "train", options["num_candidates"])
+        both = [*rows, *own]
+        random.Random(f"described/{wanted['seed']}").shuffle(both)
+        rows = iter(both)
     return iter(shuffle_answers(rows, wanted["seed"])) if wanted["shuffle"] else rows
 
 
@@ -57,10 +66,19 @@ def questions(asked: Record, num_candidates: int, code_share: float) -> list[Rec
     )
 
 
-def two_hop_questions(asked: Record, num_candidates: int) -> list[Record]:
+def described_questions(asked: Record, num_candidates: int) -> list[Record]:
+    """Held-out questions that describe somebody in words that no document has."""
+    rows = world.described_rows(asked["count"], asked["seed"], asked["split"], num_candidates)
+    return list(rows)
+
+
+def two_hop_questions(asked: Record, num_candidates: int, hint_share: float) -> list[Record]:
     """Held-out questions that need two documents."""
-    rows = _generator("two_hop")
-    return list(rows(asked["count"], asked["seed"], asked["split"], num_candidates))
+    return list(
+        world.two_hop_rows(
+            asked["count"], asked["seed"], asked["split"], num_candidates, hint_share=hint_share
+        )
+    )
 
 
 def crowds(rows: list[Record]) -> list[int]:

@@ -13,7 +13,14 @@ from clara_model.evaluation.metrics.retrieval import recall_at, reciprocal_rank
 from clara_model.evaluation.systems import rank, score_candidates
 from clara_model.memory import MemoryStore, build_memory
 from clara_model.retrieval import Bm25Index
-from tasks.learning.rows import crowds, gold_documents, questions, two_hop_questions
+from clara_model.world import shortcut_scores
+from tasks.learning.rows import (
+    crowds,
+    described_questions,
+    gold_documents,
+    questions,
+    two_hop_questions,
+)
 from tasks.learning.world_facts import chance_among
 from tasks.storage import Record
 
@@ -85,6 +92,8 @@ def _stage3(settings: Record, needs: dict[str, Path], store: Path) -> Sets:
         "name": _by_name(settings),
         "alias": questions(settings["questions"], settings["num_candidates"], BY_ALIAS),
     }
+    if settings["described"]:
+        sets["described"] = described_questions(settings["questions"], settings["num_candidates"])
     every = [row["docs"] for rows in sets.values() for row in rows]
     model, memories = _compressed(settings, needs, store, every)
     return {name: _retrieved(settings, model, memories, rows) for name, rows in sets.items()}
@@ -110,7 +119,9 @@ def _retrieved(settings: Record, model: Clara, memories: MemoryStore, rows: list
 
 def _two_hop(settings: Record, needs: dict[str, Path], store: Path) -> Sets:
     """Questions over two documents: both found, answered, and answered from one of them alone."""
-    rows = two_hop_questions(settings["questions"], settings["num_candidates"])
+    rows = two_hop_questions(
+        settings["questions"], settings["num_candidates"], settings["hint_share"]
+    )
     model, memories = _compressed(settings, needs, store, [row["docs"] for row in rows])
     asked = [row["question"] for row in rows]
     ranking = _ranked(rows, memories, model.represent_queries(asked, _COMPRESS_BATCH))
@@ -133,7 +144,9 @@ def _two_hop(settings: Record, needs: dict[str, Path], store: Path) -> Sets:
         scores[name] = _matches(rows, answers)
     golds = [row["pos_index"] for row in rows]
     both = [float(set(g) <= set(r[:5])) for r, g in zip(ranking, golds, strict=True)]
-    return {"two_hop": _set(rows, **{"both@5": both}, **scores)}
+    # A random company that the question's hint fits: what can be had without the second hop.
+    guess = [shortcut_scores([row])["hinted"] for row in rows]
+    return {"two_hop": _set(rows, **{"both@5": both}, guess=guess, **scores)}
 
 
 _SCORES: dict[str, Callable[[Record, dict[str, Path], Path], Sets]] = {

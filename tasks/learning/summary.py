@@ -19,6 +19,7 @@ from tasks.storage import Record
 Results = Mapping[str, Record]
 
 RETRIEVERS = {"": "stage 3", "before.": "before stage 3", "bm25.": "BM25"}
+_QUESTIONS = {"name": "by name", "alias": "by alias", "described": "by description"}
 RETRIEVAL_METRICS = ("recall@1", "recall@5", "mrr")
 
 
@@ -140,7 +141,7 @@ def _target(target: Target, scores: _Scores, samples: int) -> Record:
 def _retrieval(scores: _Scores, samples: int) -> list[Record]:
     """Rows of the retrieval table: questions, who ranks, and its scores."""
     rows = []
-    for questions, words in (("name", "by name"), ("alias", "by alias")):
+    for questions, words in _QUESTIONS.items():
         systems = [("stage3", prefix, name) for prefix, name in RETRIEVERS.items()]
         systems.append(("stage3-control", "", "stage 3, shuffled answers"))
         for part, prefix, system in systems:

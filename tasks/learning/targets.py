@@ -61,6 +61,9 @@ TARGETS = (
     Target(4, "Questions by alias: Recall@5 of stage 3 minus BM25's", "interval above 0",
            ("stage3", "alias", "recall@5"), above_zero=True,
            against=("stage3", "alias", "bm25.recall@5")),
+    Target(4, "Questions by description: Recall@5 of stage 3 minus BM25's", "interval above 0",
+           ("stage3", "described", "recall@5"), above_zero=True,
+           against=("stage3", "described", "bm25.recall@5")),
     Target(5, "Five documents, one right: EM in text", "at least 0.80",
            ("reader", "several", "text"), at_least=0.80),
     Target(5, "Five documents, one right: EM compressed", "at least 0.80",
@@ -76,6 +79,8 @@ TARGETS = (
     Target(6, "Two hops: EM minus EM without the second gold document", "interval above 0",
            ("two-hop", "two_hop", "em"), above_zero=True,
            against=("two-hop", "two_hop", "em_without_1")),
+    Target(6, "for comparison: a random company that the question's hint fits", "",
+           ("two-hop", "two_hop", "guess")),
 )  # fmt: skip
 
 

@@ -18,13 +18,14 @@ class Asked(NamedTuple):
 
 def asked_for(question: str) -> Asked | None:
     """What a question asks for; None where it is of no known wording."""
-    return next((asked for asked, form in _questions() if form.fullmatch(question)), None)
+    last = _sentences(question)[-1]  # a description may stand before it
+    return next((asked for asked, form in _questions() if form.fullmatch(last)), None)
 
 
 def facts_in(document: str) -> dict[Asked, str]:
     """Every fact of a document."""
     facts = {}
-    for sentence in re.split(r"(?<=\.)\s+", document):
+    for sentence in _sentences(document):
         for asked, form in _statements():
             if found := form.fullmatch(sentence):
                 facts[asked] = found["value"]
@@ -40,6 +41,10 @@ def chance_among(question: str, answer: str, documents: list[str]) -> float | No
     values = [facts_in(document).get(asked) for document in documents] if asked else []
     told = [value for value in values if value is not None]
     return told.count(answer) / len(told) if told else None
+
+
+def _sentences(text: str) -> list[str]:
+    return re.split(r"(?<=\.)\s+", text)
 
 
 @cache

@@ -8,10 +8,14 @@ from pathlib import Path
 import pytest
 
 from clara_model.errors import ConfigError, LaunchError
+from clara_model.rows import ROW_TYPES
 from configs.learning import LearningConfig
+from configs.load import load_settings
 from tasks.learning.plan import Job, plan_jobs
+from tasks.learning.rows import training_rows
 from tasks.learning.schedule import _chain_costs, choose_jobs, read_result, run_jobs
 
+ROOT = Path(__file__).resolve().parents[3]
 ABLATION = {
     "title": "no MSE", "source": "Table 4", "paper": "lower", "direction": "lower",
     "metric": "stage1.em", "change": {"stage1.mse_weight": 0.0},
@@ -75,10 +79,23 @@ def test_two_hops_start_from_the_model_of_five_documents() -> None:
     jobs = {job.name: job for job in plan_jobs(settings).jobs.values()}
     assert jobs["seed0/two-hop"].needs["init"] == "seed0/five-docs"
     assert "seed0/score-two-hop" in jobs
+    assert jobs["seed0/two-hop"].settings["rows"]["form"] == "two_hop"
+
+
+@pytest.mark.parametrize("name", ["learn", "world_gpu"])
+def test_every_training_job_of_a_configuration_gets_rows_that_fit(name: str) -> None:
+    settings = load_settings(ROOT / "configs" / f"{name}.yaml", [], LearningConfig)
+    for job in plan_jobs(settings).jobs.values():
+        if job.kind == "train":
+            rows = list(training_rows({**job.settings["rows"], "count": 20}))
+            assert len(rows) == 20
+            for row in rows:
+                ROW_TYPES[job.settings["stage"]].model_validate(row)
 
 
 def job(name: str, *needs: str, cost: float = 1.0, form: str = "nowhere") -> Job:
-    settings = {"device": "cpu", "rows": {"form": form}}
+    rows = {"form": form, "count": 1, "seed": 0, "options": {}, "shuffle": False}
+    settings = {"device": "cpu", "rows": rows}
     return Job(name, "train", settings, {need: need for need in needs}, f"key-{name}", cost)
 
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from clara_model import world
+from clara_model import world, world_words
 from clara_model.errors import ConfigError
 from tasks.learning.rows import crowds, questions, shuffle_answers, training_rows
 from tasks.learning.world_facts import Asked, asked_for, chance_among, facts_in
@@ -66,6 +66,16 @@ def test_only_a_control_is_shuffled() -> None:
     assert list(training_rows({**wanted, "shuffle": True})) == shuffle_answers(plain, 0)
 
 
+def test_some_of_the_questions_describe_where_that_is_asked_for() -> None:
+    options = {"num_candidates": 20, "code_share": 0.5, "described_share": 0.25}
+    wanted = {"form": "stage3", "count": 40, "seed": 0, "options": options, "shuffle": False}
+    rows = list(training_rows(wanted))
+    described = [row for row in rows if row.get("kind") == "described"]
+    assert (len(rows), len(described)) == (40, 10)
+    assert all(asked_for(row["question"]) is not None for row in rows)
+    assert list(training_rows(wanted)) == rows
+
+
 def test_rows_that_the_world_lacks_are_refused() -> None:
     wanted = {"form": "nine_hop", "count": 1, "seed": 0, "options": {}, "shuffle": False}
     with pytest.raises(ConfigError, match="no nine_hop_rows"):
@@ -77,7 +87,7 @@ def test_held_out_names_are_never_trained_on() -> None:
     trained = list(world.stage3_rows(200, 0, "train", 6))
 
     def names(rows: list) -> set[tuple[str, ...]]:
-        first = set(world.words.GIVEN_NAMES + world.words.COMPANY_NAMES)
+        first = set(world_words.GIVEN_NAMES + world_words.COMPANY_NAMES)
         found = set()
         for row in rows:
             for text in row["docs"]:
@@ -85,7 +95,7 @@ def test_held_out_names_are_never_trained_on() -> None:
                 found |= {(a, b) for a, b in pairwise(tokens) if a in first}
         return found
 
-    second = set(world.words.FAMILY_NAMES + world.words.COMPANY_KINDS)
+    second = set(world_words.FAMILY_NAMES + world_words.COMPANY_KINDS)
     ours = {pair for pair in names(held_out) if pair[1] in second}
     assert ours
     assert not ours & names(trained)
