@@ -107,6 +107,7 @@ class Ablation(Settings):
     common: dict[str, Any] = Field(
         default={}, description="changed in the reference as well: fewer steps, another rate"
     )
+    note: str = Field(default="", description="why ours differs, where it does; for the page")
 
 
 class LearningConfig(Settings):
@@ -134,6 +135,9 @@ class LearningConfig(Settings):
     questions: QuestionSettings = Field(default_factory=QuestionSettings)
     ablations: dict[str, Ablation] = Field(default={})
     ablation_seeds: NonNegativeInt = Field(default=1, description="on so many of the seeds")
+    notes: list[str] = Field(
+        default=[], description="what stays unreached, and the evidence; for the page"
+    )
     tracking: TrackingSettings = Field(default_factory=TrackingSettings)
 
     @model_validator(mode="after")
@@ -173,8 +177,9 @@ class LearningConfig(Settings):
             *sections, last = key.split(".")
             branch = tree
             for section in sections:
-                branch = branch.get(section)
-                if not isinstance(branch, dict):
+                inner = branch.get(section)
+                if not isinstance(inner, dict):
                     raise ValueError(f"{key}: '{section}' is not a section")
+                branch = inner
             branch[last] = value
         return LearningConfig.model_validate(tree)

@@ -5,6 +5,7 @@ A job is known by a hash of all that decides its result, so that a rerun skips w
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -111,7 +112,11 @@ def _plan_seed(plan: Plan, config: LearningConfig, seed: int) -> None:
 def _plan_ablation(
     plan: Plan, config: LearningConfig, seed: int, name: str, ablation: Ablation
 ) -> None:
-    measure = {"stage1": _score_stage1, "stage3": _score_stage3, "five_docs": _score_five_docs}
+    measure: dict[str, Callable[..., Job]] = {
+        "stage1": _score_stage1,
+        "stage3": _score_stage3,
+        "five_docs": _score_five_docs,
+    }
     score = measure[ablation.metric.partition(".")[0]]
     reference = config.changed(ablation.common)
     variant = config.changed({**ablation.common, **ablation.change})

@@ -173,9 +173,8 @@ def _ablations(config: LearningConfig, plan: Plan, results: Results, samples: in
         interval = _told(gap, samples)["interval"]
         rows.append(
             {
-                **ablation.model_dump(include={"title", "source", "paper", "direction", "metric"}),
+                **ablation.model_dump(exclude={"change"}),
                 "name": name,
-                "common": ablation.common,
                 "reference": _told(reference if both else None, samples)["interval"],
                 "variant": _told(variant if both else None, samples)["interval"],
                 "difference": interval,

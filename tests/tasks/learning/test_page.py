@@ -20,6 +20,7 @@ GROUPS = [0] * 5 + [1] * 5 + [2] * 5 + [3] * 5
 ABLATION = {
     "title": "random start", "source": "Table 14", "paper": "66.84 against 70.91",
     "direction": "lower", "metric": "stage3.recall@1", "change": {"stage3.query_init": "random"},
+    "note": "Seen at once.",
 }  # fmt: skip
 
 
@@ -33,6 +34,7 @@ def config(tmp_path: Path) -> LearningConfig:
         {
             "workspace": tmp_path, "seeds": [0, 1], "rates": [8, 16], "stage1": stage,
             "stage3": stage, "five_docs": stage, "ablations": {"random": ABLATION},
+            "notes": ["Five documents are too many."],
             "questions": {"count": 20, "bootstrap_samples": 200},
         }
     )  # fmt: skip
@@ -145,6 +147,8 @@ def test_the_page_tells_numbers_gaps_and_the_machine(
     assert "2.0 minutes in all" in text
     assert "940,000 parameters" in text
     assert "Table 14: 66.84 against 70.91" in text
+    assert "agrees. Seen at once. |" in text
+    assert "- Five documents are too many." in text
     assert [path.name for path in written] == ["learning.md", "rates.svg", "stage3.svg"]
     assert "](learning/rates.svg)" in text
     assert "learning/reader.svg" not in text
