@@ -140,11 +140,9 @@ def _stage1(
     recipe = config.stage1
     if rate in config.stage1_steps_at:
         recipe = recipe.model_copy(update={"steps": config.stage1_steps_at[rate]})
-    options = {
-        "paraphrase_share": recipe.paraphrase_share,
-        "complex_share": recipe.complex_share,
-        "employer_share": recipe.employer_share,
-    }
+    options = {"paraphrase_share": recipe.paraphrase_share, "complex_share": recipe.complex_share}
+    if recipe.employer_share:
+        options["employer_share"] = recipe.employer_share
     settings = _training(config, seed, recipe, rate=rate, k=1, stage="stage1", options=options)
     needs = {"base": _reader(plan, config, seed, prefix)}
     return plan.add(f"seed{seed}/{prefix}stage1-r{rate}", "train", settings, needs, _cost(settings))
@@ -215,8 +213,8 @@ def _score(
         "reader": {"num_candidates": recipe.num_candidates, "num_docs": config.five_docs.k,
                    "doc_max_length": config.model.doc_max_length},
         "stage1": {"num_candidates": recipe.num_candidates},
-        "stage3": {"num_candidates": recipe.num_candidates,
-                   "described": recipe.described_share > 0},
+        "stage3": {"num_candidates": recipe.num_candidates}
+        | ({"described": True} if recipe.described_share else {}),
         "five_docs": {"num_docs": config.five_docs.k},
         "two_hop": {"num_candidates": two_hop.num_candidates, "hint_share": two_hop.hint_share},
     }  # fmt: skip

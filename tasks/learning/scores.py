@@ -92,7 +92,7 @@ def _stage3(settings: Record, needs: dict[str, Path], store: Path) -> Sets:
         "name": _by_name(settings),
         "alias": questions(settings["questions"], settings["num_candidates"], BY_ALIAS),
     }
-    if settings["described"]:
+    if settings.get("described"):
         sets["described"] = described_questions(settings["questions"], settings["num_candidates"])
     every = [row["docs"] for rows in sets.values() for row in rows]
     model, memories = _compressed(settings, needs, store, every)
