@@ -93,12 +93,20 @@ class PlainTrainer:
             if mse_loss is not None:
                 loss = loss + self.config.mse_weight * mse_loss * share
                 result.mse_loss += float(mse_loss.detach()) * share
-            loss.backward()
+            self._accumulate(loss)
             result.lm_loss += float(lm_loss.detach())
         result.norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, 1.0))
         self.optimizer.step()
         self.optimizer.zero_grad()
         return result
+
+    def _accumulate(self, loss: Tensor) -> None:
+        """What `loss.backward()` does, but for DeepSpeed's hooks on the parameters both share."""
+        found = torch.autograd.grad(loss, self.parameters, allow_unused=True)
+        for parameter, gradient in zip(self.parameters, found, strict=True):
+            if gradient is not None:
+                before = parameter.grad
+                parameter.grad = gradient if before is None else before + gradient
 
     def compress(self, texts: list[str], adapter: str = ENCODER) -> tuple[Tensor, Tensor]:
         """Memories (documents, n, H) and the MSE loss."""
