@@ -78,7 +78,8 @@ def plan_jobs(config: LearningConfig) -> Plan:
     """Every job of every seed, needs before those that need them.
 
     Raises:
-        ConfigError: If names of ablations make two jobs fall into one folder.
+        ConfigError: If names of ablations make two jobs fall into one folder, or a recipe does not
+            say its steps.
     """
     plan = Plan()
     for seed in config.seeds:
@@ -248,9 +249,9 @@ def _training(
 ) -> Record:
     """Settings of a training job; it sees every row once."""
     if recipe.steps is None:
-        recipe = recipe.model_copy(update={"steps": 100})
+        raise ConfigError(f"a recipe of {stage} has no steps; set them in the configuration")
     training = StagePart(**_known(StagePart, recipe)).model_copy(update={"seed": seed})
-    count = (recipe.steps or 0) * recipe.batch_size
+    count = recipe.steps * recipe.batch_size
     count += recipe.eval_rows if recipe.eval_every else 0
     rows = {"form": form or stage, "count": count, "seed": seed, "options": options,
             "shuffle": shuffle}  # fmt: skip

@@ -74,6 +74,11 @@ def test_a_jobs_rows_are_as_many_as_its_steps_need() -> None:
     assert jobs["seed0/stage3"].settings["rows"]["shuffle"] is False
 
 
+def test_a_recipe_without_steps_is_refused() -> None:
+    with pytest.raises(ConfigError, match="stage2 has no steps"):
+        plan_jobs(config(five_docs={"batch_size": 4}))
+
+
 def test_two_hops_start_from_the_model_of_five_documents() -> None:
     settings = config(two_hop={"steps": 2, "batch_size": 4})
     jobs = {job.name: job for job in plan_jobs(settings).jobs.values()}
