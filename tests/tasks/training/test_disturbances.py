@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -58,7 +59,7 @@ def _descendants(pid: int) -> Iterator[int]:
         yield from _descendants(int(child))
 
 
-def _wait_for_step(path: Path, step: int, timeout_s: float = 120) -> None:
+def _wait_for_step(path: Path, step: int, timeout_s: float = 600) -> None:
     end = time.monotonic() + timeout_s
     while len(read_metrics(path)) < step:
         assert time.monotonic() < end, f"{path} did not reach step {step}"
@@ -156,8 +157,8 @@ def test_a_disturbed_run_ends_like_an_undisturbed_one(
         _wait_for_step(spec.metrics_path, step)
         processes = [parent.pid, *_descendants(parent.pid)]
         disturb(parent)
-        assert parent.wait(60) != 0
-        assert _all_gone(processes, timeout_s=60)
+        assert parent.wait(300) != 0
+        assert _all_gone(processes, timeout_s=180)
         assert not spec.output.exists()
         if saves:
             assert _newest(spec) == len(read_metrics(spec.metrics_path)), disturb.__name__
@@ -219,7 +220,10 @@ def test_a_dead_rank_takes_the_other_down_within_a_minute(
     assert _all_gone(processes, timeout_s=0)
     message = str(caught.value)
     assert "rank 1 was ended by SIGKILL" in message
-    assert "micro-batch" in message  # a line of the log from before
+    log = build_spec(config, workspace, "stage1").log_path.read_text().splitlines()
+    own = itertools.takewhile(lambda line: "torch/distributed/elastic/" not in line, log)
+    last = [line for line in own if line.strip()][-1]
+    assert last in message
 
 
 def test_an_interrupted_stage_leaves_no_process(
