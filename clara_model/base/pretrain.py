@@ -41,6 +41,7 @@ def pretrain_base(
     *,
     user_texts: list[str],
     world_share: float,
+    device: torch.device | str = "cpu",
     on_progress: Progress | None = None,
 ) -> dict[str, float]:
     """Build a decoder, teach it to read, and save it with its tokenizer as a Hugging Face folder.
@@ -54,6 +55,7 @@ def pretrain_base(
         settings: Size and recipe.
         user_texts: The user's own texts, seen as plain text.
         world_share: Share of the drawn texts that tell of the made-up world, above 0.
+        device: Where to compute; first weights and texts are the same everywhere.
         on_progress: Told `step`, `steps` and `loss` after every step.
 
     Returns:
@@ -68,7 +70,7 @@ def pretrain_base(
             "world to learn to read: choose a share above 0, up to 1"
         )
     tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
-    run = _Run(tokenizer, settings, user_texts, world_share)
+    run = _Run(tokenizer, settings, user_texts, world_share, torch.device(device))
     partial = out_folder.with_name(f"{out_folder.name}.partial")
     partial.mkdir(parents=True, exist_ok=True)
     run.restore(partial / STATE)
@@ -121,6 +123,7 @@ class _Run:
         settings: BuiltInSettings,
         user_texts: list[str],
         world_share: float,
+        device: torch.device,
     ) -> None:
         def encode(text: str) -> list[int]:
             return list(tokenizer(text, add_special_tokens=False)["input_ids"])
@@ -135,7 +138,8 @@ class _Run:
             most_steps=settings.lesson_steps,
         )
         self.progress = LessonProgress(0 if settings.induction else len(self.lessons))
-        self.model = build_decoder(settings, tokenizer).train()
+        self.device = device
+        self.model = build_decoder(settings, tokenizer).train().to(device)
         self.optimizers = build_optimizers(self.model)
         self.rates = (settings.learning_rate, settings.embedding_rate)
         self.pad = int(tokenizer.pad_token_id)
@@ -146,7 +150,7 @@ class _Run:
     def train_step(self) -> float:
         """One optimizer step; returns its loss."""
         texts, is_current = self._texts()
-        ids, weights = _pad(texts, self.pad)
+        ids, weights = (tensor.to(self.device) for tensor in _pad(texts, self.pad))
         for optimizer, rate in zip(self.optimizers, self.rates, strict=True):
             for group in optimizer.param_groups:
                 group["lr"] = rate * _rate(self.step, self.settings)
@@ -196,7 +200,7 @@ class _Run:
     def restore(self, path: Path) -> None:
         if not path.is_file():
             return
-        state = torch.load(path, weights_only=True)
+        state = torch.load(path, map_location=self.device, weights_only=True)
         if state["identity"] != self.identity:
             log.warning("%s belongs to other settings or texts; pretraining starts anew", path)
             return

@@ -92,6 +92,8 @@ def _pretrain(
     target: Path,
     on_metrics: Callable[[list[Record]], None] | None,
 ) -> StepResult:
+    import torch
+
     from clara_model.base.pretrain import pretrain_base
 
     settings = config.model.built_in
@@ -112,6 +114,7 @@ def _pretrain(
             settings,
             user_texts=user_texts(workspace),
             world_share=config.training.world.share,
+            device="cuda" if torch.cuda.is_available() else "cpu",
             on_progress=on_progress,
         )
     _keep_losses(curve, lines)

@@ -76,6 +76,7 @@ def _read(job: Record, folder: Path) -> Record:
 
     counts = pretrain_base(
         folder / "tokenizer", folder / MODEL, settings, user_texts=[], world_share=1.0,
+        device=job["settings"]["device"],
         on_progress=on_progress,
     )  # fmt: skip
     write_jsonl(curve, lines)
