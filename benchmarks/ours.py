@@ -129,8 +129,10 @@ def heaviest_step(model: Clara, spec: TrainSpec, steps: list[list[Row]]) -> list
 
 
 def _tokens(model: Clara, stage: str, rows: list[Row]) -> int:
+    if stage == "stage3":
+        # Candidates weigh the same in every step: they are padded to L, or not read at all.
+        rows = [row | {"docs": row["docs"][: model.config.generation_top_k]} for row in rows]
     batch = collate(rows, model.tokenizer, model.config, stage=stage, generator_seed=0)
-    # The candidates of stage 3 weigh the same in every step: they are padded to L, or not read.
     left_out = "enc_attention_mask" if stage == "stage3" else ""
     masks = [name for name in batch if name.endswith("_mask") and name != left_out]
     return sum(batch[name].numel() for name in masks)
