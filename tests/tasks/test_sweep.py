@@ -166,4 +166,7 @@ def test_a_score_that_a_value_lacks_leaves_a_gap(parent: Workspace) -> None:
     path.write_text(json.dumps(summary))
     write_sweep(config, parent)
     rows = tabulate(json.loads((parent.root / "sweep.json").read_text()))[0]["rows"]
-    assert [[m and m["value"] for m in metrics] for _, metrics in rows] == [[0.9, 0.45], [0.6, None]]
+    assert [[m and m["value"] for m in metrics] for _, metrics in rows] == [
+        [0.9, 0.45],
+        [0.6, None],
+    ]
