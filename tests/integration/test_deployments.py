@@ -61,9 +61,9 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
     finally:
         if worker is not None:
             worker.terminate()
-            worker.wait(timeout=60)
+            worker.wait(timeout=300)
         server.terminate()
-        server.wait(timeout=60)
+        server.wait(timeout=300)
 
 
 def wait_for(address: str) -> None:
