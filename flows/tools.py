@@ -27,7 +27,7 @@ def ask_question(question: str, config: Path, overrides: Sequence[str], *, as_js
     from clara_model.answering import answer
     from tasks.indexing.build import open_answering
 
-    model, index = open_answering(Workspace(settings.workspace))
+    model, index = open_answering(Workspace(settings.workspace), settings.model)
     serving = settings.serving
     found = answer(
         question, model, index, top_n=serving.top_n, max_new_tokens=serving.max_new_tokens

@@ -33,7 +33,7 @@ def predict(
     """Load one checkpoint and write the predictions of its jobs, each file atomically.
 
     Args:
-        config: For answer length and batch size.
+        config: For answer length, batch size, and how the base is loaded.
         workspace: Where models and predictions lie.
         checkpoint: "stage1", "stage2" or "stage3".
         jobs: Jobs of this checkpoint whose predictions are missing.
@@ -41,7 +41,7 @@ def predict(
     """
     from clara_model.memory import build_memory, compressor_hash
 
-    model = load_model(workspace, checkpoint)
+    model = load_model(workspace, checkpoint, config.model)
     compressor = compressor_hash(model)
     memories = build_memory(
         model,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from clara_model.errors import DataError
 from clara_model.rows import read_jsonl
-from configs.schema import PipelineConfig
+from configs.schema import ModelSettings, PipelineConfig
 from tasks.progress import progress
 from tasks.storage import StepResult
 from tasks.workspace import Workspace
@@ -33,7 +33,7 @@ def build_index(config: PipelineConfig, workspace: Workspace) -> StepResult:
     from clara_model.memory import build_memory, compressor_hash
 
     passages = _read_passages(workspace)
-    model = load_model(workspace)
+    model = load_model(workspace, settings=config.model)
     key = compressor_hash(model)
     with progress("compressing passages", len(passages)) as advance:
         shown = 0
@@ -63,7 +63,9 @@ def build_index(config: PipelineConfig, workspace: Workspace) -> StepResult:
     )
 
 
-def open_answering(workspace: Workspace) -> tuple[Clara, PassageIndex]:
+def open_answering(
+    workspace: Workspace, settings: ModelSettings | None = None
+) -> tuple[Clara, PassageIndex]:
     """The final model and its index, ready for `clara_model.answering.answer`.
 
     Raises:
@@ -72,13 +74,21 @@ def open_answering(workspace: Workspace) -> tuple[Clara, PassageIndex]:
     from clara_model.index import open_index
     from clara_model.memory import compressor_hash
 
-    model = load_model(workspace)
+    model = load_model(workspace, settings=settings)
     folder = workspace.memory / "index"
     return model, open_index(folder, store_folder(workspace), compressor_hash(model))
 
 
-def load_model(workspace: Workspace, stage: str = "stage3") -> Clara:
-    """A stage's checkpoint over the workspace's base decoder, on the GPU if there is one."""
+def load_model(
+    workspace: Workspace, stage: str = "stage3", settings: ModelSettings | None = None
+) -> Clara:
+    """A stage's checkpoint over the workspace's base decoder, on the GPU if there is one.
+
+    Args:
+        workspace: Where the models are.
+        stage: Whose checkpoint.
+        settings: How the base was loaded for training; None for the defaults.
+    """
     import torch
 
     from clara_model import Clara
@@ -87,6 +97,9 @@ def load_model(workspace: Workspace, stage: str = "stage3") -> Clara:
         workspace.models / stage,
         base_model=workspace.models / "base",
         device="cuda" if torch.cuda.is_available() else "cpu",
+        attention=settings.attention if settings else None,
+        trust_remote_code=settings.trust_remote_code if settings else False,
+        quantization=settings.quantization if settings else "none",
     )
 
 
