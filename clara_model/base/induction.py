@@ -1,8 +1,8 @@
 """First weights that hold an induction circuit: look back, match, copy.
 
-Finding the words that a question repeats takes heads that look back, heads that match and heads that
-copy, and none helps without the others. Started with all three, a decoder finds the value of a name
-in bare pairs within tens of steps; what is left to training is to fit the circuit to sentences.
+Finding the words that a question repeats takes heads that look back, that match and that copy.
+Started with all three, a decoder finds the value of a name in bare pairs within tens of steps;
+what is left to training is to fit the circuit to sentences.
 
 Source: C. Olsson et al., "In-context learning and induction heads" (arXiv 2209.11895), for the
 circuit; A. Trockman and J. Z. Kolter, "Mimetic initialization of self-attention layers" (arXiv
