@@ -34,7 +34,7 @@ without dropout, in turn; before any figure is printed, losses and gradient norm
 and the run ends with an error where they differ.
 
 Examples:
-  python benchmarks/training.py                                  all stages, about six minutes
+  python benchmarks/training.py                                  all stages, about ten minutes
   python benchmarks/training.py --stage 1 --repeats 5            one stage, more closely
   python benchmarks/training.py --markdown docs/performance.md   renew the page's figures
   python benchmarks/training.py --shape mistral-7b --dtype bf16  a large decoder on a GPU
@@ -50,7 +50,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("--stage", type=int, nargs="+", choices=(1, 2, 3), default=[1, 2, 3])
     add("--shape", choices=SHAPES, default="small", help="of the decoder (random weights)")
-    add("--repeats", type=int, default=3, help="timed blocks of each implementation")
+    add("--repeats", type=int, default=8, help="timed blocks of each implementation")
     add("--block", type=int, default=2, help="optimizer steps of a block")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto")
     add("--dtype", choices=("fp32", "bf16"), default="fp32")
