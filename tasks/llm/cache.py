@@ -13,15 +13,22 @@ from tasks.storage import write_json
 
 log = logging.getLogger(__name__)
 
+REQUEST_ID_DIGITS = 16
+
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a model said: its text, token counts as it reported them, and whether it is old."""
+    """What a model said: its text, token counts as it reported them, and whether it is old.
+
+    `request_id` (the first 16 hex digits of the request's hash) names the request for provenance:
+    the same request has the same one in every run.
+    """
 
     text: str
     prompt_tokens: int
     completion_tokens: int
     cached: bool = False
+    request_id: str = ""
 
 
 _STORED = TypeAdapter(Reply)
@@ -46,7 +53,9 @@ class ReplyCache:
         path = self.path(key)
         try:
             stored = json.loads(path.read_text(encoding="utf-8"))["reply"]
-            return replace(_STORED.validate_python(stored), cached=True)
+            return replace(
+                _STORED.validate_python(stored), cached=True, request_id=key[:REQUEST_ID_DIGITS]
+            )
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, TypeError):  # not text, not JSON, or of another form

@@ -7,7 +7,7 @@ import logging
 import random
 import time
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ from pydantic import BaseModel, Field, ValidationError
 
 from clara_model.errors import ServiceError
 from configs.base import EndpointSettings
-from tasks.llm.cache import Reply, ReplyCache
+from tasks.llm.cache import REQUEST_ID_DIGITS, Reply, ReplyCache
+from tasks.llm.structured import response_format
 from tasks.storage import hash_json
 
 log = logging.getLogger(__name__)
@@ -65,6 +66,10 @@ class ChatClient:
         self.usage: dict[str, Usage] = defaultdict(Usage)
         self._cache = ReplyCache(cache_folder)
         self._key = settings.read_api_key() or "none"
+        ability = settings.structured_output
+        self._ability = (
+            PRESETS[settings.provider].structured_output if ability == "auto" else ability
+        )
         self._identity = _identity(settings, self.base_url)
         self._slots = asyncio.Semaphore(settings.concurrency)
         self._under_way: dict[str, asyncio.Task[Reply]] = {}
@@ -95,6 +100,8 @@ class ChatClient:
         max_tokens: int,
         temperature: float,
         purpose: str,
+        model: str | None = None,
+        schema: type[BaseModel] | None = None,
     ) -> Reply:
         """The model's reply to a conversation, from disk if it was ever asked before.
 
@@ -103,20 +110,24 @@ class ChatClient:
             max_tokens: Length limit of the reply.
             temperature: Sampling temperature.
             purpose: What it is for ("simple_qa", "caption"), kept beside the reply.
+            model: Another model than the settings' `model`, such as that of a role.
+            schema: Form of the reply, where the endpoint can be held to one; check it all the same.
 
         Raises:
             RequestRefused: If the endpoint refuses this request but may accept others.
             ServiceError: If it refuses for good, or did not answer after all retries
                 (`retryable`).
         """
-        payload = {
-            "model": self.settings.model,
+        payload: dict[str, Any] = {
+            "model": model or self.settings.model,
             "messages": messages,
             "max_tokens": max_tokens,
             "temperature": temperature,
         }
+        if schema and (form := response_format(schema, self._ability)) is not None:
+            payload["response_format"] = form
         key = hash_json([self._identity, payload])
-        usage = self.usage[self.settings.model]
+        usage = self.usage[payload["model"]]
         known = self._cache.read(key)
         if known is not None:
             usage.cached += 1
@@ -129,17 +140,18 @@ class ChatClient:
             return await asyncio.shield(task)
         reply = await asyncio.shield(task)
         usage.cached += 1
-        return Reply(reply.text, reply.prompt_tokens, reply.completion_tokens, cached=True)
+        return replace(reply, cached=True)
 
     async def _ask_endpoint(self, key: str, payload: dict[str, Any], purpose: str) -> Reply:
         async with self._slots:
             reply = await self._ask_patiently(payload)
-            usage = self.usage[self.settings.model]
+            reply = replace(reply, request_id=key[:REQUEST_ID_DIGITS])
+            usage = self.usage[payload["model"]]
             usage.prompt_tokens += reply.prompt_tokens
             usage.completion_tokens += reply.completion_tokens
             # Beside the loop: a write waits for the disk.
             await asyncio.to_thread(
-                self._cache.write, key, reply, model=self.settings.model, purpose=purpose
+                self._cache.write, key, reply, model=payload["model"], purpose=purpose
             )
         return reply
 
@@ -147,7 +159,7 @@ class ChatClient:
         for attempt in range(self.settings.max_retries + 1):
             if self._fatal is not None:
                 raise self._fatal
-            self.usage[self.settings.model].requests += 1
+            self.usage[payload["model"]].requests += 1
             try:
                 return await self._ask_once(payload)
             except openai.APIStatusError as err:
