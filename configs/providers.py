@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 Provider = Literal["openai", "dashscope", "deepseek", "vllm", "ollama", "embedded", "custom"]
@@ -29,6 +29,7 @@ class Preset:
         structured_output: How far it holds replies to a schema.
         requests_per_minute: What an ordinary account may send; None: no limit of its own.
         prices: By model name; a model that is not listed has an unknown price.
+        extra_body: Sent with every request.
     """
 
     base_url: str | None
@@ -37,9 +38,10 @@ class Preset:
     structured_output: StructuredOutput = "none"
     requests_per_minute: int | None = None
     prices: Mapping[str, Price] = field(default_factory=dict)
+    extra_body: Mapping[str, Any] = field(default_factory=dict)
 
 
-# List prices as published in 2025, without discounts for batches or repeated beginnings.
+# List prices of November 2026, without discounts for batches or repeated beginnings.
 PRESETS: dict[Provider, Preset] = {
     "openai": Preset(
         "https://api.openai.com/v1", "OPENAI_API_KEY", "gpt-4.1-mini", "json_schema", 500,
@@ -52,6 +54,10 @@ PRESETS: dict[Provider, Preset] = {
             "gpt-5": Price(1.25, 10.00),
             "gpt-5-mini": Price(0.25, 2.00),
             "gpt-5-nano": Price(0.05, 0.40),
+            "gpt-5.2": Price(1.75, 14.00),
+            "gpt-5.4": Price(2.50, 15.00),
+            "gpt-5.4-mini": Price(0.75, 4.50),
+            "gpt-5.4-nano": Price(0.20, 1.25),
         },
     ),
     # Its prices depend on region, length of the prompt and thinking: left for the user to set.
@@ -60,8 +66,10 @@ PRESETS: dict[Provider, Preset] = {
         "json_object", 600,
     ),
     "deepseek": Preset(
-        "https://api.deepseek.com/v1", "DEEPSEEK_API_KEY", "deepseek-chat", "json_object", None,
-        {"deepseek-chat": Price(0.28, 0.42), "deepseek-reasoner": Price(0.28, 0.42)},
+        "https://api.deepseek.com/v1", "DEEPSEEK_API_KEY", "deepseek-flash", "json_object", None,
+        {"deepseek-flash": Price(0.30, 1.20)},  # the dearer hours; half of it in the others
+        # It thinks at length unless told not to, and the thoughts are paid for.
+        {"thinking": {"type": "disabled"}},
     ),
     "vllm": Preset("http://127.0.0.1:8000/v1", structured_output="json_schema"),
     "ollama": Preset("http://127.0.0.1:11434/v1", structured_output="json_schema"),
@@ -74,6 +82,7 @@ _HOSTS: dict[str, Provider] = {
     "api.openai.com": "openai",
     "dashscope.aliyuncs.com": "dashscope",
     "dashscope-intl.aliyuncs.com": "dashscope",
+    "dashscope-us.aliyuncs.com": "dashscope",
     "api.deepseek.com": "deepseek",
 }
 

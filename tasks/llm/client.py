@@ -66,10 +66,7 @@ class ChatClient:
         self.usage: dict[str, Usage] = defaultdict(Usage)
         self._cache = ReplyCache(cache_folder)
         self._key = settings.read_api_key() or "none"
-        ability = settings.structured_output
-        self._ability = (
-            PRESETS[settings.provider].structured_output if ability == "auto" else ability
-        )
+        self._ability = settings.structured_ability
         self._identity = _identity(settings, self.base_url)
         self._slots = asyncio.Semaphore(settings.concurrency)
         self._under_way: dict[str, asyncio.Task[Reply]] = {}
