@@ -19,6 +19,7 @@ from pydantic import (
 
 from clara_model.base.settings import BuiltInSettings
 from configs.base import EndpointSettings, Settings
+from configs.negatives import NegativesSettings
 from configs.training import TrainingSettings
 
 
@@ -46,7 +47,16 @@ class CaptioningSettings(EndpointSettings):
         default=60_000_000, description="larger images are set aside undecoded"
     )
     jpeg_quality: PositiveInt = Field(default=88, le=95, description="JPEG quality sent")
-    max_tokens: PositiveInt = Field(default=400, description="length limit of one caption")
+    max_tokens: PositiveInt = Field(default=800, description="length limit of one caption")
+    ocr_hint: bool = Field(
+        default=True,
+        description="send the text that RapidOCR reads along; not to the embedded endpoint",
+    )
+    skip_decoration: bool = Field(default=True, description="skip icons, rules, blanks, logos")
+    icon_side: PositiveInt = Field(default=56, description="pixels; up to this it is an icon")
+    rule_aspect: PositiveFloat = Field(default=20.0, description="so long and thin is a rule")
+    logo_side: PositiveInt = Field(default=400, description="pixels; a logo is no larger")
+    logo_uses: PositiveInt = Field(default=4, description="shown so often, a small one is a logo")
 
 
 class SynthesisSettings(EndpointSettings):
@@ -59,16 +69,6 @@ class SynthesisSettings(EndpointSettings):
     max_tokens: PositiveInt = Field(default=1200, description="length limit of one reply")
     benchmark_share: float = Field(
         default=0.2, ge=0.0, lt=1.0, description="share of source documents held out as benchmark"
-    )
-
-
-class NegativesSettings(Settings):
-    """Candidates beside the positive in stage 3 and in the benchmark."""
-
-    strategy: Literal["bm25"] = Field(default="bm25", description="how hard negatives are found")
-    num_candidates: PositiveInt = Field(default=20, description="N, documents per question")
-    near_duplicate: float = Field(
-        default=0.8, gt=0.0, le=1.0, description="token overlap (Jaccard) that counts as the same"
     )
 
 
