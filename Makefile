@@ -14,11 +14,13 @@ quickstart: $(STAMP)
 learn: $(STAMP)
 	$(BIN)/clara learn configs/learn.yaml
 
-test: $(STAMP)
-	$(BIN)/python -m pytest
+# The slow ones start ranks and servers of their own: they come one after another.
+test: test-fast
+	$(BIN)/python -m pytest -m slow
 
+# One process a core, one thread each: tiny tensors gain nothing from more.
 test-fast: $(STAMP)
-	$(BIN)/python -m pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" --numprocesses auto --dist loadfile
 
 check: $(STAMP)
 	$(BIN)/ruff check .

@@ -91,7 +91,7 @@ def test_stage2_trains_everything_by_default(
         ({"train_compressor": True, "train_query_reasoner": False, "train_decoder": False},
          {"encoder_adapter"}),
     ],
-    ids=lambda value: "+".join(value) or "default",
+    ids=lambda value: "+".join(sorted(value)) or "default",
 )  # fmt: skip
 def test_stage3_trains_what_is_asked_for(
     make_spec: MakeSpec, ranks: Ranks, stage1: Path, tmp_path: Path, choice: dict, expected: set
