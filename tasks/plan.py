@@ -65,7 +65,7 @@ def _data_steps(config: PipelineConfig, ws: Workspace) -> list[Step]:
             _base_identity(config), _tokenizer_inputs(config, ws), (tokenizer,),
         ),
         Step(
-            "passages", "text to passages", 1,
+            "passages", "text to passages", 2,
             {"length": length, "split": split},
             (ws.raw_knowledge, ws.captions, tokenizer), (ws.passages,),
         ),

@@ -12,6 +12,7 @@ from typing import Literal
 from tasks.passages.sentences import split_sentences
 
 Kind = Literal["sentence", "item", "row", "code"]
+Line = tuple[int, str]  # where it starts in the document, and its text
 
 _HEADING = re.compile(r"(#{1,6})\s+(.+?)(?:\s+#+)?\s*$")
 _ITEM = re.compile(r"\s*(?:[-*+•]|\d{1,3}[.)])\s+")
@@ -30,7 +31,7 @@ class Unit:
     Args:
         text: The piece; a table row is one line of Markdown.
         kind: What it is.
-        offset: Where its block starts in the document.
+        offset: Where it starts in the document.
         headings: Headings above it, outermost first.
         table_head: For a row, the table's header line, else empty.
     """
@@ -106,25 +107,28 @@ def _split_blocks(content: str) -> Iterator[tuple[int, str]]:
 
 
 def _units_of(block: str, offset: int, headings: tuple[str, ...]) -> Iterator[Unit]:
-    lines = block.split("\n")
-    if _FENCE.match(lines[0]):
-        code = [line for line in lines if not _FENCE.match(line) and line.strip()]
-        yield from (Unit(line.rstrip(), "code", offset, headings) for line in code)
+    lines: list[Line] = []
+    for text in block.split("\n"):
+        lines.append((offset, text))
+        offset += len(text) + 1
+    if _FENCE.match(lines[0][1]):
+        for start, text in lines:
+            if text.strip() and not _FENCE.match(text):
+                yield Unit(text.rstrip(), "code", start, headings)
         return
-    for kind, run in _runs([line for line in lines if not _BREAK.match(line)]):
+    for kind, run in _runs([line for line in lines if not _BREAK.match(line[1])]):
         if kind == "row" and len(run) > 1:
-            yield from _rows(run, offset, headings)
+            yield from _rows(run, headings)
         elif kind == "item":
-            yield from (Unit(item, "item", offset, headings) for item in _items(run))
+            yield from (Unit(item, "item", start, headings) for start, item in _items(run))
         else:
-            for sentence in split_sentences(" ".join(run)):
-                yield Unit(sentence, "sentence", offset, headings)
+            yield from _sentences(run, headings)
 
 
-def _runs(lines: list[str]) -> Iterator[tuple[Kind, list[str]]]:
+def _runs(lines: list[Line]) -> Iterator[tuple[Kind, list[Line]]]:
     """Consecutive lines of one kind: a table's rows, a list's lines, a paragraph's lines."""
     kinds: list[Kind] = []
-    for line in lines:
+    for _, line in lines:
         before = kinds[-1] if kinds else None
         item = _FIRST_ITEM if before == "sentence" else _ITEM
         if line.lstrip().startswith("|"):
@@ -137,23 +141,33 @@ def _runs(lines: list[str]) -> Iterator[tuple[Kind, list[str]]]:
         yield kind, [line for _, line in run]
 
 
-def _rows(lines: list[str], offset: int, headings: tuple[str, ...]) -> Iterator[Unit]:
-    head, *rest = (_tidy_row(line) for line in lines)
-    rows = [row for row in rest if not _RULE.fullmatch(row)]
-    for row in rows:
-        yield Unit(row, "row", offset, headings, table_head=head)
+def _sentences(lines: list[Line], headings: tuple[str, ...]) -> Iterator[Unit]:
+    # Splitting changes nothing but spaces: counting all else tells where a sentence begins.
+    places = [start + i for start, text in lines for i, c in enumerate(text) if not c.isspace()]
+    seen = 0
+    for sentence in split_sentences(" ".join(text for _, text in lines)):
+        yield Unit(sentence, "sentence", places[seen], headings)
+        seen += sum(not c.isspace() for c in sentence)
+
+
+def _rows(lines: list[Line], headings: tuple[str, ...]) -> Iterator[Unit]:
+    (first, head), *rest = ((start, _tidy_row(text)) for start, text in lines)
+    rows = [(start, row) for start, row in rest if not _RULE.fullmatch(row)]
+    for start, row in rows:
+        yield Unit(row, "row", start, headings, table_head=head)
     if not rows:
-        yield Unit(head, "row", offset, headings)
+        yield Unit(head, "row", first, headings)
 
 
-def _items(lines: list[str]) -> list[str]:
+def _items(lines: list[Line]) -> list[Line]:
     """List items; a line that does not start one continues the item before it."""
-    items: list[str] = []
-    for line in lines:
+    items: list[Line] = []
+    for start, line in lines:
         if _ITEM.match(line) or not items:
-            items.append(line.strip())
+            items.append((start, line.strip()))
         else:
-            items[-1] += " " + line.strip()
+            first, text = items[-1]
+            items[-1] = (first, f"{text} {line.strip()}")
     return items
 
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from clara_model.errors import DataError
 from configs.schema import PipelineConfig
-from tasks.captioning.insert import insert_captions
 from tasks.passages.blocks import page_of, read_units
 from tasks.passages.pack import CountTokens, TooLong, pack
+from tasks.passages.places import box_of, insert_and_move
 from tasks.passages.sentences import detect_language
 from tasks.progress import progress
 from tasks.storage import Record, Reject, StepResult, read_records, write_jsonl
@@ -86,7 +86,7 @@ def _cut(
     seen: dict[str, str],
 ) -> None:
     source = document["file_path"]
-    content, page_starts = _with_captions(document, captions)
+    content, page_starts, places = insert_and_move(document, captions)
     for piece in pack(read_units(content), config.model.doc_max_length, count):
         if isinstance(piece, TooLong):
             reason = f"{piece.tokens} tokens in one piece, more than a passage holds"
@@ -98,38 +98,19 @@ def _cut(
             rejects.append(Reject(STEP, name, f"the same text as passage {seen[identity]}"))
             continue
         seen[identity] = name
+        page = page_of(piece.offset, page_starts)
         passages.append(
             {
                 "id": name,
                 "source": source,
-                "page": page_of(piece.offset, page_starts),
+                "page": page,
+                "box": box_of(piece.offset, piece.last, page, places),
                 "heading": " > ".join(piece.headings),
                 "text": piece.text,
                 "language": detect_language(piece.text),
                 "tokens": count(piece.text),
             }
         )
-
-
-def _with_captions(document: Record, captions: dict[str, str]) -> tuple[str, list[list[int]]]:
-    """The text with captions in it, and where its pages start now."""
-    content, starts = document["content"], document.get("page_starts", [])
-    if not starts:
-        return insert_captions(content, captions), []
-    text, moved = _insert(content[: starts[0][1]], captions), []
-    ends = [start for _, start in starts[1:]] + [len(content)]
-    for (page, start), end in zip(starts, ends, strict=True):
-        moved.append([page, len(text)])
-        text += _insert(content[start:end], captions)
-    return text, moved
-
-
-def _insert(part: str, captions: dict[str, str]) -> str:
-    """Captions into one page's text; blank lines at its ends, which go with a mark, come back."""
-    text = insert_captions(part, captions)
-    before = "\n\n" if part[:1].isspace() and not text[:1].isspace() else ""
-    after = "\n\n" if part[-1:].isspace() and not text[-1:].isspace() else ""
-    return before + text + after
 
 
 def _token_counter(path: Path) -> CountTokens:

@@ -17,11 +17,12 @@ _CONTEXT_SHARE = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """A passage's text, the headings above it, and where its first unit starts."""
+    """A passage's text, the headings above it, and where its first and last unit start."""
 
     text: str
     headings: tuple[str, ...]
     offset: int
+    last: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +54,18 @@ def pack(units: Iterable[Unit], limit: int, count: CountTokens) -> Iterator[Pack
                     count(_render(context, [*batch, piece])) > limit
                 )
                 if batch and ends:
-                    yield Packed(_render(context, batch), headings, batch[0].offset)
+                    yield _pack_up(batch, context, headings)
                     batch = []
                 if isinstance(piece, TooLong):
                     yield piece
                 else:
                     batch.append(piece)
         if batch:
-            yield Packed(_render(context, batch), headings, batch[0].offset)
+            yield _pack_up(batch, context, headings)
+
+
+def _pack_up(batch: list[Unit], context: str, headings: tuple[str, ...]) -> Packed:
+    return Packed(_render(context, batch), headings, batch[0].offset, batch[-1].offset)
 
 
 def _context(headings: tuple[str, ...], limit: int, count: CountTokens) -> str:

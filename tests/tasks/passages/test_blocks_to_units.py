@@ -141,11 +141,25 @@ def test_line_between_parts_is_no_text(rule):
     assert told(f"One.\n\n{rule}\n\nTwo.") == [("sentence", "One."), ("sentence", "Two.")]
 
 
-def test_offset_is_where_the_block_starts():
-    content = "# Town\n\nOne. Two.\n\n\n- item\n\n```\ncode\n```\r\n\r\nEnd."
-    starts = {unit.text: unit.offset for unit in read_units(content)}
-    assert starts == {"One.": 8, "Two.": 8, "- item": 20, "code": 28, "End.": 44}
-    assert content[44:] == "End."
+def test_offset_is_where_the_unit_starts():
+    content = (
+        "# Town\n\nOne.  Two, and\nthree. Four.\n\n\n- item\n  goes on\n- next\n\n"
+        "```\ncode\n  more\n```\n\n| a | b |\n|---|---|\n| c | d |\n\n桥。河。"
+    )
+    found = {unit.text: unit.offset for unit in read_units(content)}
+    wanted = [
+        "One.",
+        "Two, and",
+        "Four.",
+        "- item",
+        "- next",
+        "code",
+        "  more",
+        "| c",
+        "桥。",
+        "河。",
+    ]
+    assert list(found.values()) == [content.index(text) for text in wanted]
 
 
 def test_empty_document_has_no_units():

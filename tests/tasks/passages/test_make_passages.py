@@ -51,11 +51,11 @@ def test_passage_tells_source_page_heading_language_and_tokens(workspace):
         assert len(row.pop("id")) == 16
     assert rows == [
         {
-            "source": "a.pdf", "page": 1, "heading": "Town > Mill",
+            "source": "a.pdf", "page": 1, "box": None, "heading": "Town > Mill",
             "text": "Town > Mill\nIt rings.", "language": "en", "tokens": 6, "split": "train",
         },
         {
-            "source": "a.pdf", "page": 2, "heading": "Town > 桥",
+            "source": "a.pdf", "page": 2, "box": None, "heading": "Town > 桥",
             "text": "Town > 桥\n它建于1904年。", "language": "zh", "tokens": 5, "split": "train",
         },
     ]  # fmt: skip
@@ -102,6 +102,32 @@ def test_pages_are_right_after_captions_moved_the_text(workspace):
         (1, f"One\nFigure: {caption}"),
         (2, f"Two\nText two. Figure: {caption}"),
         (4, "Four\nText four."),
+    ]
+
+
+def test_passage_knows_the_box_around_its_blocks_on_the_page_where_it_begins(workspace):
+    write_jsonl(
+        workspace.captions,
+        [{"image": "extracted_assets/a.png", "status": "captioned", "caption": "Rain by month."}],
+    )
+    blocks = [
+        (f"{MARK}\n\n", 1, 10.0, 20.0, 90.0, 60.0),
+        ("One two.\n\n", 1, 12.0, 65.0, 80.0, 75.0),
+        ("# Mill\n\n", 1, 10.0, 80.0, 40.0, 90.0),
+        ("It rings.\n\n", 1, 10.0, 95.0, 70.0, 99.0),
+        ("It turns.\n\n", 2, 5.0, 6.0, 7.0, 8.0),
+        ("# End\n\nLast.", 2),
+    ]
+    content, places = "", []
+    for text, *place in blocks:
+        places.append([len(content), *place])
+        content += text
+    given = document("a.pdf", content, [(1, 0), (2, places[4][0])]) | {"places": places}
+    _, rows = run(workspace, given, limit=40)
+    assert [(row["text"], row["page"], row["box"]) for row in rows] == [
+        ("Figure: Rain by month. One two.", 1, [10.0, 20.0, 90.0, 75.0]),
+        ("Mill\nIt rings. It turns.", 1, [10.0, 95.0, 70.0, 99.0]),
+        ("End\nLast.", 2, None),
     ]
 
 

@@ -106,7 +106,7 @@ def test_cut_clauses_keep_the_spaces_they_had():
 
 def test_clause_that_no_passage_holds_parts_two_passages():
     pieces = packed([sentence("a b, c d e f g, h i.")], 4)
-    assert pieces == [Packed("a b,", (), 0), TooLong("c d e f g,", 5), Packed("h i.", (), 0)]
+    assert pieces == [Packed("a b,", (), 0, 0), TooLong("c d e f g,", 5), Packed("h i.", (), 0, 0)]
 
 
 def test_line_of_code_is_never_cut():
@@ -114,9 +114,9 @@ def test_line_of_code_is_never_cut():
     assert piece == TooLong("f(a, b, c, d)", 4)
 
 
-def test_offset_is_the_first_units():
-    units = [Unit("a b.", "sentence", 7, ()), Unit("c d.", "sentence", 30, ())]
-    assert [piece.offset for piece in packed(units, 2)] == [7, 30]
+def test_offsets_are_those_of_the_first_and_last_unit():
+    units = [Unit(f"{c} x.", "sentence", i, ()) for c, i in (("a", 7), ("b", 12), ("c", 30))]
+    assert [(piece.offset, piece.last) for piece in packed(units, 4)] == [(7, 12), (30, 30)]
 
 
 _WORDS = st.lists(st.sampled_from("aa bb, cc; dd: ee.".split()), min_size=1, max_size=9)
