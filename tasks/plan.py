@@ -56,7 +56,7 @@ def _data_steps(config: PipelineConfig, ws: Workspace) -> list[Step]:
             (ws.raw_knowledge, ws.extracted_assets),
         ),
         Step(
-            "caption", "images to text", 1,
+            "caption", "images to text", 2,
             _decisive(config.captioning) | _endpoint_version(config.captioning),
             (ws.raw_knowledge, ws.extracted_assets), (ws.captions,),
         ),

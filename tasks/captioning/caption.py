@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 
-from clara_model.errors import DataError, ServiceError
 from configs.schema import CaptioningSettings, PipelineConfig
-from tasks.captioning.prepare import prepare_image
-from tasks.captioning.prompts import build_messages
-from tasks.llm.client import ChatClient
+from tasks.captioning.ask import Asker
+from tasks.captioning.look import Look, describe_rule, look_at_images
+from tasks.captioning.ocr_hint import OcrHints
+from tasks.captioning.prompts import PROMPT_VERSION
+from tasks.llm.client import ChatClient, Usage
 from tasks.progress import progress
 from tasks.storage import Record, Reject, StepResult, read_records, write_jsonl
 from tasks.workspace import Workspace
@@ -20,17 +21,15 @@ from tasks.workspace import Workspace
 log = logging.getLogger(__name__)
 
 STEP = "caption"
-_REFUSAL = re.compile(
-    r"^(i'?m sorry|i am sorry|sorry,|i can(no|')t|i am unable|as an ai|抱歉|对不起|很抱歉|我无法)",
-    re.I,
-)
+_MARK = re.compile(r"\[IMAGE_REF:\s*([^\]]*?)\s*\]")
+_STATES = ("captioned", "skipped", "refused", "failed")
 
 
 def caption_images(config: PipelineConfig, workspace: Workspace, *, base_url: str) -> StepResult:
-    """Ask a vision model about every extracted picture.
+    """Ask a vision model about every extracted picture that is worth it.
 
-    Finished requests are in the client's cache: a run that was cut off asks nothing twice, and
-    identical pictures are asked once.
+    Pictures that show the same are asked about once, decoration never. Finished requests are in
+    the client's cache: a run that was cut off asks nothing twice.
 
     Args:
         config: The pipeline's settings; `captioning.enabled` false skips every picture.
@@ -38,116 +37,126 @@ def caption_images(config: PipelineConfig, workspace: Workspace, *, base_url: st
         base_url: Where the endpoint really listens.
 
     Returns:
-        Counts (images, captioned, skipped, failed, tokens) and the failed ones as rejects.
+        Counts (images, distinct, captioned, skipped, refused, failed, tokens; skipped ones by
+        kind) and the refused and failed ones as rejects.
 
     Raises:
-        ServiceError: If the endpoint refuses for good (key, model, quota), or none of the
-            pictures got an answer.
+        ServiceError: If the endpoint refuses for good (key, model, quota), or stops answering.
     """
-    images = list_images(workspace)
+    uses = count_uses(workspace)
     settings = config.captioning
-    usage = (0, 0)
-    if settings.enabled and images:
-        rows, usage = asyncio.run(_caption_all(images, settings, workspace, base_url))
+    usage = Usage()
+    if settings.enabled and uses:
+        looks = look_at_images(list(uses), workspace.root, uses, settings)
+        _say_what_is_skipped(looks, settings)
+        asked = [look.image for look in looks if _is_asked(look)]
+        answers, usage = asyncio.run(_ask_all(asked, settings, workspace, base_url))
+        rows = [_row_of(look, answers) for look in looks]
     else:
-        rows = [_row(image, "skipped", reason="captioning is off") for image in images]
+        rows = [_row(image, "skipped", reason="captioning is off") for image in uses]
+        asked = []
     write_jsonl(workspace.captions, rows)
-    states = [row["status"] for row in rows]
-    counts: dict[str, float] = {
-        "images": len(rows),
-        "captioned": states.count("captioned"),
-        "skipped": states.count("skipped"),
-        "failed": states.count("failed"),
-        "prompt_tokens": usage[0],
-        "completion_tokens": usage[1],
-    }
-    failed = (row for row in rows if row["status"] == "failed")
-    return StepResult(counts, tuple(Reject(STEP, row["image"], row["reason"]) for row in failed))
+    return StepResult(
+        _count(rows, len(asked), usage),
+        tuple(
+            Reject(STEP, row["image"], row["reason"])
+            for row in rows
+            if row["status"] in ("failed", "refused")
+        ),
+    )
 
 
-def list_images(workspace: Workspace) -> list[str]:
-    """Pictures that the extracted documents name, each once, in their order."""
-    rows = read_records(workspace.raw_knowledge)
-    names = (name for row in rows for name in row.get("extracted_images", []))
+def count_uses(workspace: Workspace) -> dict[str, int]:
+    """Pictures that the extracted documents name, in their order, and how often each is shown."""
     folder = workspace.extracted_assets.name
-    return list(dict.fromkeys(f"{folder}/{name}" for name in names))
+    uses: Counter[str] = Counter()
+    for row in read_records(workspace.raw_knowledge):
+        marks = Counter(_MARK.findall(row.get("content", "")))
+        for name in dict.fromkeys(row.get("extracted_images", [])):
+            image = f"{folder}/{name}"
+            uses[image] += max(1, marks[image])
+    return dict(uses)
 
 
-async def _caption_all(
+def _is_asked(look: Look) -> bool:
+    return look.same_as == look.image and not look.decoration and not look.fault
+
+
+def _say_what_is_skipped(looks: Sequence[Look], settings: CaptioningSettings) -> None:
+    kinds = Counter(look.decoration for look in looks if look.decoration)
+    if settings.skip_decoration:
+        found = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "none"
+        log.info("%s: decoration is skipped: %s; found %s", STEP, describe_rule(settings), found)
+    repeated = sum(look.same_as != look.image for look in looks)
+    log.info("%s: %d of %d pictures repeat another one", STEP, repeated, len(looks))
+
+
+async def _ask_all(
     images: Sequence[str], settings: CaptioningSettings, workspace: Workspace, base_url: str
-) -> tuple[list[Record], tuple[int, int]]:
-    # Pictures are prepared when their turn comes: all at once they would fill the memory.
-    slots = asyncio.Semaphore(settings.concurrency)
-    outages: list[ServiceError] = []
+) -> tuple[dict[str, Record], Usage]:
     async with ChatClient(settings, base_url, workspace.cache) as client:
-        with progress("caption", len(images)) as advance:
-            tasks = [
-                asyncio.create_task(
-                    _caption_one(image, workspace.root, client, slots, outages, advance)
-                )
-                for image in images
-            ]
-            try:
-                rows = await asyncio.gather(*tasks)
-            finally:
-                for task in tasks:
-                    task.cancel()
-        used = client.usage.values()
-        tokens = (sum(u.prompt_tokens for u in used), sum(u.completion_tokens for u in used))
-    if outages and not any(row["status"] == "captioned" for row in rows):
-        raise outages[0]
-    return rows, tokens
+        with OcrHints(workspace.progress / "caption-ocr.jsonl", settings) as hints:
+            asker = Asker(client, settings, workspace.root, hints)
+            with progress(STEP, len(images)) as advance:
+                rows = await _run(asker, images, settings.concurrency, advance)
+            asker.check_outage(rows)
+        hints.discard()
+        return dict(zip(images, rows, strict=True)), _total(client.usage)
 
 
-async def _caption_one(
-    image: str,
-    root: Path,
-    client: ChatClient,
-    slots: asyncio.Semaphore,
-    outages: list[ServiceError],
-    advance: Callable[..., None],
-) -> Record:
-    settings = client.settings
-    assert isinstance(settings, CaptioningSettings)
-    async with slots:
-        try:
-            jpeg = await asyncio.to_thread(prepare_image, root / image, settings)
-            reply = await client.ask(
-                build_messages(jpeg),
-                max_tokens=settings.max_tokens,
-                temperature=0.0,
-                purpose=STEP,
-            )
-            row = _judge(image, reply.text, settings.model)
-        except DataError as err:
-            row = _row(image, "failed", reason=str(err))
-        except ServiceError as err:
-            if not _concerns_one(err):
-                raise
-            if err.retryable:
-                outages.append(err)
-            row = _row(image, "failed", reason=str(err), model=settings.model)
-    advance(note=image)
-    return row
+async def _run(
+    asker: Asker, images: Sequence[str], concurrency: int, advance: Callable[..., None]
+) -> list[Record]:
+    # Pictures are prepared when their turn comes: all at once they would fill the memory.
+    slots = asyncio.Semaphore(concurrency)
+
+    async def one(image: str) -> Record:
+        async with slots:
+            row = _row(image, **await asker.describe(image))
+        advance(note=image)
+        return row
+
+    tasks = [asyncio.create_task(one(image)) for image in images]
+    try:
+        return list(await asyncio.gather(*tasks))
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _concerns_one(err: ServiceError) -> bool:
-    """Whether other pictures may fare better: refused contents, or no answer in time."""
-    from tasks.llm.client import RequestRefused
-
-    return err.retryable or isinstance(err, RequestRefused)
-
-
-def _judge(image: str, text: str, model: str) -> Record:
-    caption = " ".join(text.split())
-    if not caption:
-        return _row(image, "failed", reason="the model's reply is empty", model=model)
-    if _REFUSAL.match(caption):
-        return _row(image, "failed", reason=f"the model refused: {caption[:120]}", model=model)
-    return _row(image, "captioned", caption=caption, model=model)
+def _total(usage: Mapping[str, Usage]) -> Usage:
+    return Usage(
+        sum(u.requests for u in usage.values()),
+        sum(u.cached for u in usage.values()),
+        sum(u.prompt_tokens for u in usage.values()),
+        sum(u.completion_tokens for u in usage.values()),
+    )
 
 
-def _row(
-    image: str, status: str, *, caption: str = "", reason: str = "", model: str = ""
-) -> Record:
-    return {"image": image, "status": status, "caption": caption, "reason": reason, "model": model}
+def _row_of(look: Look, answers: Mapping[str, Record]) -> Record:
+    if look.fault:
+        return _row(look.image, "failed", reason=look.fault)
+    if look.decoration:
+        return _row(look.image, "skipped", reason=f"{look.decoration}: {look.detail}")
+    if look.same_as == look.image:
+        return answers[look.image]
+    return answers[look.same_as] | {"image": look.image, "same_as": look.same_as}
+
+
+def _row(image: str, status: str, **fields: object) -> Record:
+    blank = {"caption": "", "reason": "", "model": "", "prompt_version": PROMPT_VERSION}
+    return {"image": image, "status": status, **blank, **fields}
+
+
+def _count(rows: Sequence[Record], distinct: int, usage: Usage) -> dict[str, float]:
+    states = Counter(row["status"] for row in rows)
+    kinds = Counter(row["reason"].partition(":")[0] for row in rows if row["status"] == "skipped")
+    return {
+        "images": len(rows),
+        "distinct": distinct,
+        **{state: states[state] for state in _STATES},
+        **{f"skipped_{kind}": kinds[kind] for kind in ("icon", "rule", "blank", "logo")},
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+    }

@@ -20,6 +20,21 @@ def prepare_image(path: Path, settings: CaptioningSettings) -> bytes:
     Raises:
         DataError: If it cannot be used; the message is the reason to report.
     """
+    from PIL import Image
+
+    picture = open_picture(path, settings.max_pixels)
+    picture.thumbnail((settings.max_side, settings.max_side), Image.Resampling.LANCZOS)
+    buffer = BytesIO()
+    picture.save(buffer, "JPEG", quality=settings.jpeg_quality)
+    return buffer.getvalue()
+
+
+def open_picture(path: Path, max_pixels: int) -> Image:
+    """A picture decoded, upright, RGB.
+
+    Raises:
+        DataError: If it is missing, larger than `max_pixels`, or cannot be decoded.
+    """
     from PIL import Image, ImageOps
 
     if not path.is_file():
@@ -29,22 +44,18 @@ def prepare_image(path: Path, settings: CaptioningSettings) -> bytes:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path) as image:
                 width, height = image.size
-                if width * height > settings.max_pixels:
+                if width * height > max_pixels:
                     raise DataError(
                         f"{width} x {height} pixels are more than "
-                        f"captioning.max_pixels {settings.max_pixels:,}"
+                        f"captioning.max_pixels {max_pixels:,}"
                     )
                 image.verify()
             # `verify` leaves the image unusable and does not see truncation: open it again.
             with Image.open(path) as image:
                 image.load()
-                picture = to_rgb(ImageOps.exif_transpose(image))
+                return to_rgb(ImageOps.exif_transpose(image))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as err:
         raise DataError(f"broken or not a picture ({str(err) or type(err).__name__})") from err
-    picture.thumbnail((settings.max_side, settings.max_side), Image.Resampling.LANCZOS)
-    buffer = BytesIO()
-    picture.save(buffer, "JPEG", quality=settings.jpeg_quality)
-    return buffer.getvalue()
 
 
 def to_rgb(image: Image) -> Image:

@@ -13,14 +13,14 @@ from tasks.llm.rules.request import Messages, UnknownTask, find_image, read_requ
 
 
 def answer(messages: Messages) -> str:
-    """The reply to a conversation: a caption, or JSON.
+    """The reply to a conversation, as JSON.
 
     Raises:
         UnknownTask: If no known task, no passage, or no readable image is in it.
     """
     image_url = find_image(messages)
     if image_url is not None:
-        return describe_image(image_url)
+        return json.dumps({"shown": describe_image(image_url)}, ensure_ascii=False)
     request = read_request(messages)
     if request.task == "simple_qa":
         reply: dict[str, Any] = {"pairs": _pairs(ask_simple(request.passage, request.number))}
