@@ -20,6 +20,7 @@ from pydantic import (
 from clara_model.base.settings import BuiltInSettings
 from configs.base import EndpointSettings, Settings
 from configs.negatives import NegativesSettings
+from configs.synthesis import SynthesisSettings
 from configs.training import TrainingSettings
 
 
@@ -57,19 +58,6 @@ class CaptioningSettings(EndpointSettings):
     rule_aspect: PositiveFloat = Field(default=20.0, description="so long and thin is a rule")
     logo_side: PositiveInt = Field(default=400, description="pixels; a logo is no larger")
     logo_uses: PositiveInt = Field(default=4, description="shown so often, a small one is a logo")
-
-
-class SynthesisSettings(EndpointSettings):
-    """Questions, answers and paraphrases about every passage, made by an LLM."""
-
-    simple_questions: PositiveInt = Field(default=4, description="one-fact questions a passage")
-    complex_questions: NonNegativeInt = Field(default=2, description="questions joining facts")
-    paraphrase: bool = Field(default=True, description="also ask for a paraphrase")
-    temperature: float = Field(default=0.3, ge=0.0, le=2.0, description="sampling temperature")
-    max_tokens: PositiveInt = Field(default=1200, description="length limit of one reply")
-    benchmark_share: float = Field(
-        default=0.2, ge=0.0, lt=1.0, description="share of source documents held out as benchmark"
-    )
 
 
 class ModelSettings(Settings):
