@@ -82,7 +82,7 @@ def load_checkpoint(
     config = read_config(folder)
     if base_model is not None:
         config = replace(config, decoder_model_name=str(base_model))
-    base = _resolve_base(folder, config) if base_model is None else str(base_model)
+    base = resolve_base(folder, config) if base_model is None else str(base_model)
     adapters, embeddings = read_weights(folder)
     if config.stage == "stage3" and QUERY_REASONER not in adapters:
         raise CheckpointError(
@@ -141,7 +141,7 @@ def _place(model: Clara, options: BaseOptions) -> Clara:
     return model.to(options.device)
 
 
-def _resolve_base(folder: Path, config: ClaraConfig) -> str:
+def resolve_base(folder: Path, config: ClaraConfig) -> str:
     """The decoder's folder, in the checkpoint's own or beside it, or its hub id."""
     name = config.decoder_model_name
     if not name:

@@ -16,7 +16,7 @@ from tasks.workspace import Workspace
 
 if TYPE_CHECKING:
     from clara_model import Clara
-    from clara_model.evaluation.systems import System
+    from clara_model.evaluation.systems import Generator
     from clara_model.memory import MemoryStore
 
 # More documents a forward pass than questions: they are short and nothing is generated.
@@ -67,7 +67,7 @@ def progress_folder(workspace: Workspace) -> Path:
     return workspace.progress / "evaluation"
 
 
-def _system(config: PipelineConfig, job: Job, model: Clara, memories: MemoryStore) -> System:
+def _system(config: PipelineConfig, job: Job, model: Clara, memories: MemoryStore) -> Generator:
     from clara_model.evaluation.systems import ClosedBook, Compressed, FullText
 
     length = config.evaluation.max_new_tokens
@@ -115,7 +115,7 @@ def _answers(
     config: PipelineConfig,
     workspace: Workspace,
     job: Job,
-    system: System,
+    system: Generator,
     scores: list[list[float]] | None,
     advance: Callable[[int], None],
 ) -> list[Record]:

@@ -1,0 +1,370 @@
+"""From a line such as `bm25+rerank:BAAI/bge-reranker-base+text:FOLDER` to a system.
+
+A line is parts joined by `+`, the last of which writes the answers:
+
+    closed-book[:MODEL]   the decoder, the question alone
+    text[:MODEL]          the decoder, full text of the documents
+    clara:FOLDER          a CLaRa checkpoint, memories; stage 3 also ranks by itself
+    pisco:ID              a PISCO or COCOM checkpoint (brings code: trust_remote_code)
+    openai:MODEL          any other opener that the caller brings
+
+and in front of it, in the order in which they act:
+
+    bm25                  BM25
+    dense:ID              a bi-encoder
+    encoder:FOLDER        CLaRa's compressor, reading the question as a document
+    reasoner:FOLDER       CLaRa's query reasoner (stage 3)
+    rerank:ID             a cross-encoder over the best of the retriever in front of it
+    lingua[:ID]           LLMLingua-2, between retriever and a generator that reads text
+
+MODEL is a plain decoder, or a CLaRa checkpoint, of which the bare decoder is taken.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from clara_model.config import CONFIG_FILE, MODEL_TYPE, ClaraConfig, read_config
+from clara_model.errors import ConfigError
+from clara_model.evaluation.systems.identity import model_identity
+from clara_model.evaluation.systems.interface import Generator, Retriever, System
+
+if TYPE_CHECKING:
+    from clara_model.evaluation.systems.clara import Memories
+    from clara_model.modeling.clara import Clara
+
+# Raised by hand whenever the same weights and settings would answer otherwise.
+VERSION = 1
+
+_GENERATORS = ("closed-book", "text", "clara", "pisco")
+_RETRIEVERS = ("bm25", "dense", "encoder", "reasoner", "rerank")
+# Pan et al., LLMLingua-2, arXiv 2403.12968: the model that its authors released first.
+LINGUA_MODEL = "microsoft/llmlingua-2-xlm-roberta-large-meetingbank"
+_K = 5  # where neither options nor checkpoint say
+
+
+@dataclass(frozen=True)
+class SystemOptions:
+    """How systems are opened, apart from what their line says.
+
+    Args:
+        model: Decoder of `closed-book` and `text` where their part names none.
+        base_model: Decoder of CLaRa checkpoints; None to follow their config.
+        k: Documents that a generator reads; None for a checkpoint's own, else 5.
+        max_new_tokens: Length limit of an answer.
+        batch_size: Questions at a time, halved where they do not fit.
+        depth: Candidates that a reranker reads.
+        lingua_rate: Share of tokens that LLMLingua-2 keeps.
+        lists_questions: Ask CLaRa's stage 1 in the list form that it was taught.
+        device: None for the CPU.
+        dtype: "float32", "bfloat16", ...; None for the weights' own.
+        attention: As in `Clara.from_pretrained`.
+        quantization: Likewise.
+        trust_remote_code: Whether code that comes with a model may run.
+        memory_folder: Where memories are kept, a folder a compressor; None for main memory.
+    """
+
+    model: str | None = None
+    base_model: str | None = None
+    k: int | None = None
+    max_new_tokens: int = 64
+    batch_size: int = 16
+    depth: int = 20
+    lingua_rate: float = 0.25
+    lists_questions: bool = True
+    device: str | None = None
+    dtype: str | None = None
+    attention: Any = None
+    quantization: Any = "none"
+    trust_remote_code: bool = False
+    memory_folder: Path | None = None
+
+
+class Opened(NamedTuple):
+    """What an opener of the caller's gives: a way to the generator, and its settings."""
+
+    open: Callable[[], Generator]
+    settings: dict[str, Any]
+
+
+# From what follows the colon, and the options.
+Opener = Callable[[str, SystemOptions], Opened]
+
+
+class Part(NamedTuple):
+    """One part of a system's line."""
+
+    kind: str
+    model: str
+
+
+@dataclass(frozen=True)
+class SystemPlan:
+    """A system that is not loaded yet: its name, settings and key are known already.
+
+    Args:
+        spec: The line.
+        parts: The line's parts.
+        options: How to open them.
+        shelf: Models that are loaded, shared between systems.
+        openers: Kinds of generators that the caller brings.
+    """
+
+    spec: str
+    parts: tuple[Part, ...]
+    options: SystemOptions
+    shelf: ModelShelf
+    openers: Mapping[str, Opener]
+
+    @property
+    def name(self) -> str:
+        """The line with folders cut to their last part."""
+        shown = [
+            f"{kind}:{Path(model).name if Path(model).is_dir() else model}" if model else kind
+            for kind, model in self.parts
+        ]
+        return "+".join(shown)
+
+    @property
+    def k(self) -> int:
+        """Documents that the generator reads."""
+        kind, model = self.parts[-1]
+        if self.options.k is not None:
+            return self.options.k
+        return self.shelf.config(model).generation_top_k if kind == "clara" else _K
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Everything that decides rankings and answers, as JSON values."""
+        options = asdict(self.options)
+        for neutral in ("model", "base_model", "device", "memory_folder"):
+            del options[neutral]
+        parts = [[kind, self._identity(Part(kind, model))] for kind, model in self.parts]
+        return {"version": VERSION, "spec": self.name, "parts": parts, **options, "k": self.k}
+
+    def open(self) -> System:
+        """Load what is needed.
+
+        Raises:
+            CheckpointError: If a model cannot be loaded.
+            ConfigError: If an optional package is missing, or code may not run.
+        """
+        *front, last = self.parts
+        generator = self._generator(last)
+        retriever: Retriever | None = None
+        for part in front:
+            if part.kind == "lingua":
+                generator = self._lingua(part, generator)
+            else:
+                retriever = self._retriever(part, retriever)
+        if retriever is None and self._ranks_itself:
+            retriever = self._retriever(Part("reasoner", last.model), None)
+        return System(self.name, generator, retriever, self.k, self.settings)
+
+    @property
+    def _ranks_itself(self) -> bool:
+        kind, model = self.parts[-1]
+        return kind == "clara" and self.shelf.config(model).stage == "stage3"
+
+    def _identity(self, part: Part) -> Any:
+        if part.kind in self.openers:
+            return self.openers[part.kind](part.model, self.options).settings
+        if not part.model:
+            return None
+        if part.kind not in ("dense", "rerank", "lingua", "pisco") and _is_clara(part.model):
+            return [model_identity(part.model), model_identity(self.shelf.base(part.model))]
+        return model_identity(part.model)
+
+    def _generator(self, part: Part) -> Generator:
+        options = self.options
+        if part.kind in self.openers:
+            return self.openers[part.kind](part.model, options).open()
+        if part.kind == "pisco":
+            from clara_model.evaluation.systems.wrappers import open_pisco
+
+            return open_pisco(
+                part.model,
+                max_new_tokens=options.max_new_tokens,
+                batch_size=options.batch_size,
+                device=options.device,
+                dtype=options.dtype,
+                trust_remote_code=options.trust_remote_code,
+            )
+        from clara_model.evaluation.systems.clara import ClosedBook, Compressed, FullText
+
+        length, size = options.max_new_tokens, options.batch_size
+        if part.kind == "clara":
+            model = self.shelf.clara(part.model)
+            lists = options.lists_questions and model.config.stage == "stage1"
+            return Compressed(model, self.shelf.memories(part.model), length, lists, size)
+        kind = ClosedBook if part.kind == "closed-book" else FullText
+        return kind(self.shelf.bare(part.model), length, batch_size=size)
+
+    def _lingua(self, part: Part, generator: Generator) -> Generator:
+        from clara_model.evaluation.systems.wrappers import open_lingua
+
+        return open_lingua(
+            part.model,
+            generator,
+            self.options.lingua_rate,
+            device=self.options.device,
+            trust_remote_code=self.options.trust_remote_code,
+        )
+
+    def _retriever(self, part: Part, first: Retriever | None) -> Retriever:
+        if part.kind in ("encoder", "reasoner"):
+            from clara_model.evaluation.systems.clara import ClaraRetriever
+
+            return ClaraRetriever(
+                self.shelf.clara(part.model),
+                self.shelf.memories(part.model),
+                with_encoder=part.kind == "encoder",
+            )
+        from clara_model.evaluation.systems import retrievers
+
+        if part.kind == "bm25":
+            return retrievers.Bm25()
+        device, trust = self.options.device, self.options.trust_remote_code
+        if part.kind == "dense":
+            return retrievers.open_dense(part.model, device=device, trust_remote_code=trust)
+        return retrievers.open_reranker(
+            part.model, first, self.options.depth, device=device, trust_remote_code=trust
+        )
+
+
+@dataclass
+class ModelShelf:
+    """Models that are loaded, so that systems around one decoder share it.
+
+    Args:
+        options: How to load them.
+    """
+
+    options: SystemOptions
+    _claras: dict[str, Clara] = field(default_factory=dict, repr=False)
+    _memories: dict[str, Memories] = field(default_factory=dict, repr=False)
+
+    def config(self, folder: str) -> ClaraConfig:
+        """Of a CLaRa checkpoint."""
+        return read_config(Path(folder))
+
+    def base(self, folder: str) -> str:
+        """The decoder of a CLaRa checkpoint."""
+        from clara_model.checkpoint import resolve_base
+
+        if self.options.base_model is not None:
+            return self.options.base_model
+        return resolve_base(Path(folder), self.config(folder))
+
+    def clara(self, folder: str) -> Clara:
+        """A CLaRa checkpoint."""
+        if folder not in self._claras:
+            from clara_model.modeling.clara import Clara
+
+            base = self.options.base_model
+            self._claras[folder] = Clara.from_pretrained(folder, base, **self._how())
+        return self._claras[folder]
+
+    def bare(self, model: str) -> Clara:
+        """A model whose adapters are not used: a CLaRa checkpoint, or a plain decoder.
+
+        Through the same code as CLaRa's own answers, so that systems differ in what they read.
+        """
+        if _is_clara(model):
+            return self.clara(model)
+        if model not in self._claras:
+            from clara_model.modeling.clara import Clara
+
+            self._claras[model] = Clara.from_base(model, ClaraConfig(lora_r=1), **self._how())
+        return self._claras[model]
+
+    def memories(self, folder: str) -> Memories:
+        """The documents' memories of a CLaRa checkpoint."""
+        if folder not in self._memories:
+            from clara_model.evaluation.systems.clara import Memories
+            from clara_model.memory import compressor_hash
+
+            model, place = self.clara(folder), self.options.memory_folder
+            if place is not None:
+                place = place / f"memory-{compressor_hash(model)[:16]}"
+            self._memories[folder] = Memories(model, place)
+        return self._memories[folder]
+
+    def clear(self) -> None:
+        """Let go of all models; systems that are still held keep theirs."""
+        self._claras.clear()
+        self._memories.clear()
+
+    def _how(self) -> dict[str, Any]:
+        options = self.options
+        return {
+            "dtype": options.dtype,
+            "device": options.device,
+            "attention": options.attention,
+            "trust_remote_code": options.trust_remote_code,
+            "quantization": options.quantization,
+        }
+
+
+def plan_systems(
+    specs: list[str],
+    options: SystemOptions | None = None,
+    openers: Mapping[str, Opener] | None = None,
+) -> list[SystemPlan]:
+    """Systems that share their models; nothing is loaded yet.
+
+    Args:
+        specs: One line a system, see above.
+        options: How to open them.
+        openers: More kinds of generators, by the word in front of the colon.
+
+    Raises:
+        ConfigError: If a line cannot be understood.
+    """
+    options = options or SystemOptions()
+    shelf = ModelShelf(options)
+    known = dict(openers or {})
+    return [SystemPlan(s, _parse(s, options, known), options, shelf, known) for s in specs]
+
+
+def open_system(
+    spec: str,
+    options: SystemOptions | None = None,
+    openers: Mapping[str, Opener] | None = None,
+) -> System:
+    """Open one system, see `plan_systems`."""
+    return plan_systems([spec], options, openers)[0].open()
+
+
+def _parse(spec: str, options: SystemOptions, openers: Mapping[str, Opener]) -> tuple[Part, ...]:
+    parts = []
+    # A folder's name may hold a plus sign: a new part begins where a known word follows.
+    words = "|".join(map(re.escape, (*_GENERATORS, *_RETRIEVERS, "lingua", *openers)))
+    texts = re.split(rf"\+(?=(?:{words})(?:[:+]|$))", spec)
+    for place, text in enumerate(texts):
+        kind, _, model = text.partition(":")
+        is_last = place == len(texts) - 1
+        known = [*_GENERATORS, *openers] if is_last else [*_RETRIEVERS, "lingua"]
+        if kind not in known:
+            where = "writes no answers" if is_last else "cannot stand in front of another part"
+            raise ConfigError(f"{spec!r}: {kind!r} {where}; choose one of {', '.join(known)}")
+        if kind == "lingua":
+            model = model or LINGUA_MODEL
+        if kind in ("closed-book", "text"):
+            model = model or options.model or ""
+        if not model and kind != "bm25":
+            raise ConfigError(f"{spec!r}: {kind} needs a model; write {kind}:FOLDER_OR_ID")
+        parts.append(Part(kind, model))
+    return tuple(parts)
+
+
+def _is_clara(model: str) -> bool:
+    path = Path(model) / CONFIG_FILE
+    if not path.is_file():
+        return False
+    return bool(json.loads(path.read_text(encoding="utf-8")).get("model_type") == MODEL_TYPE)
