@@ -50,6 +50,16 @@ class EmbeddingSettings(EndpointSettings):
     query_prefix: str = Field(default="", description="put before questions (E5: `query: `)")
     passage_prefix: str = Field(default="", description="put before passages (E5: `passage: `)")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _no_chat_model(cls, given: Any) -> Any:
+        """A provider's usual model is one to chat with: here the name has to be given."""
+        if not isinstance(given, dict) or "model" in given:
+            return given
+        if given.get("provider", "embedded") != "embedded":
+            raise ValueError("name the `model` that makes embeddings")
+        return {**given, "model": cls.model_fields["model"].default}
+
     @property
     def is_there(self) -> bool:
         """Whether an endpoint or a local model is named; the embedded endpoint has no embeddings."""
