@@ -163,6 +163,16 @@ class EndpointSettings(Settings):
             return self.structured_output
         return PRESETS[self.provider].structured_output
 
+    @property
+    def request_rate(self) -> int | None:
+        """Most requests a minute, by the settings or the preset; None: as many as come."""
+        return self.requests_per_minute or PRESETS[self.provider].requests_per_minute
+
+    @property
+    def further_fields(self) -> dict[str, Any]:
+        """What every request carries besides, by the preset and the settings."""
+        return {**PRESETS[self.provider].extra_body, **self.extra_body}
+
     def read_api_key(self) -> str | None:
         """The key from the environment, or None where none is configured.
 

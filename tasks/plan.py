@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from clara_model.errors import ConfigError
-from configs.base import EndpointSettings, Settings
+from configs.base import ENDPOINT_NEUTRAL, EndpointSettings, Settings
 from configs.schema import PipelineConfig
 from tasks.extraction.convert import VERSION as EXTRACTION_VERSION
 from tasks.llm.embedded import RULES_VERSION
@@ -21,8 +21,8 @@ SHARED_STEPS = ("extract", "caption", "tokenizer", "passages", "synthesize", "mi
 # Settings that change how fast or how politely a step works, but not what comes out
 # (the input's contents are hashed; its place does not matter).
 _RESULT_NEUTRAL = {
-    "input", "api_key", "concurrency", "timeout_s", "max_retries", "memory_mb", "checkpoint_every",
-    "checkpoint_minutes", "micro_batch_size", "attention",
+    *ENDPOINT_NEUTRAL, "input", "memory_mb", "checkpoint_every", "checkpoint_minutes",
+    "micro_batch_size", "attention",
 }  # fmt: skip
 
 
@@ -65,7 +65,7 @@ def _data_steps(config: PipelineConfig, ws: Workspace) -> list[Step]:
             _base_identity(config), _tokenizer_inputs(config, ws), (tokenizer,),
         ),
         Step(
-            "passages", "text to passages", 2,
+            "passages", "text to passages", 3,
             {"length": length, "split": split},
             (ws.raw_knowledge, ws.captions, tokenizer), (ws.passages,),
         ),

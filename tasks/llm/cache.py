@@ -43,13 +43,17 @@ class ReplyCache:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.damaged = 0
 
     def path(self, key: str) -> Path:
         """Where the reply of a request lies, or will."""
         return self.folder / key[:2] / f"{key}.json"
 
     def read(self, key: str) -> Reply | None:
-        """The reply of an earlier request, or None; an unreadable file counts as absent."""
+        """The reply of an earlier request, or None; an unreadable file counts as absent.
+
+        Those are counted in `damaged`.
+        """
         path = self.path(key)
         try:
             stored = json.loads(path.read_text(encoding="utf-8"))["reply"]
@@ -58,7 +62,8 @@ class ReplyCache:
             )
         except FileNotFoundError:
             return None
-        except (ValueError, KeyError, TypeError):  # not text, not JSON, or of another form
+        except (OSError, ValueError, KeyError, TypeError):  # no file, text, JSON, or other form
+            self.damaged += 1
             log.warning("%s is damaged; its request is asked again", path)
             return None
 

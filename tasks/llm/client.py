@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import re
 import time
-from collections import defaultdict
-from dataclasses import dataclass, replace
-from email.utils import parsedate_to_datetime
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,36 +18,25 @@ from pydantic import BaseModel, Field, ValidationError
 from clara_model.errors import ServiceError
 from configs.base import EndpointSettings
 from tasks.llm.cache import REQUEST_ID_DIGITS, Reply, ReplyCache
+from tasks.llm.faults import Fault, RequestRefused, judge_status, providers_words, refuses_form
+from tasks.llm.gate import Gate
+from tasks.llm.pace import retry_after
+from tasks.llm.spending import BudgetSpent, Spending, Usage
 from tasks.llm.structured import response_format
+from tasks.llm.tokens import count_messages
 from tasks.storage import hash_json
+
+__all__ = ["BudgetSpent", "ChatClient", "Reply", "RequestRefused", "Usage"]
 
 log = logging.getLogger(__name__)
 
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 120.0
+# When a run stops, replies that are on their way (and paid for) are waited for so long.
+LAST_REPLIES_S = 30.0
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
-_QUOTA_CODES = {"insufficient_quota", "billing_hard_limit_reached", "arrearage"}
-_REMEDY = {
-    401: "set `api_key` to ${NAME} of an environment variable that holds a valid key",
-    402: "the account needs credit",
-    403: "the key may not use this model: choose another `model` or key",
-    404: "check `base_url` (it usually ends in /v1) and `model`",
-    429: "the quota is used up: add credit, or choose another endpoint",
-}
-
-
-class RequestRefused(ServiceError):
-    """The endpoint refuses this one request (400, 413, 422); others may pass."""
-
-
-@dataclass(slots=True)
-class Usage:
-    """What one model was asked; `cached` ones were answered from disk and cost nothing."""
-
-    requests: int = 0
-    cached: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
+# They think before they answer: another name for the length limit, and no temperature.
+_REASONING_MODEL = re.compile(r"(o\d|gpt-5)")
 
 
 class ChatClient:
@@ -58,26 +46,43 @@ class ChatClient:
         settings: Model, limits, and the name of the variable that holds the key.
         base_url: Where to send requests; for the embedded endpoint, where it listens now.
         cache_folder: Where replies are kept.
+        section: Name of the settings' section in the configuration, for messages.
     """
 
-    def __init__(self, settings: EndpointSettings, base_url: str, cache_folder: Path) -> None:
+    def __init__(
+        self,
+        settings: EndpointSettings,
+        base_url: str,
+        cache_folder: Path,
+        *,
+        section: str | None = None,
+    ) -> None:
         self.settings = settings
         self.base_url = base_url.rstrip("/")
-        self.usage: dict[str, Usage] = defaultdict(Usage)
+        section = section or type(settings).__name__.removesuffix("Settings").lower()
+        self.spending = Spending(settings, section, cache_folder / "spent")
         self._cache = ReplyCache(cache_folder)
-        self._key = settings.read_api_key() or "none"
-        self._ability = settings.structured_ability
+        self._key = settings.read_api_key()
         self._identity = _identity(settings, self.base_url)
-        self._slots = asyncio.Semaphore(settings.concurrency)
+        self._gate = Gate(settings, time.monotonic)
+        self._form_refused = False
         self._under_way: dict[str, asyncio.Task[Reply]] = {}
+        self._on_the_wire: set[asyncio.Task[Any] | None] = set()
+        self._answers = 0
         self._fatal: ServiceError | None = None
+
+    @property
+    def usage(self) -> dict[str, Usage]:
+        """What this run has asked of each model."""
+        return self.spending.run
 
     async def __aenter__(self) -> ChatClient:
         is_local = urlsplit(self.base_url).hostname in _LOOPBACK
+        timeout = openai.Timeout(self.settings.timeout_s, connect=self.settings.connect_timeout_s)
         self._openai = openai.AsyncOpenAI(
-            api_key=self._key,
+            api_key=self._key or "none",
             base_url=self.base_url,
-            timeout=self.settings.timeout_s,
+            timeout=timeout,
             max_retries=0,  # ours, below: the library would also retry an exhausted quota
             # A proxy from the environment cannot reach this machine's loopback.
             http_client=openai.DefaultAsyncHttpxClient(trust_env=False) if is_local else None,
@@ -85,10 +90,30 @@ class ChatClient:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for task in self._under_way.values():
+        # Nothing new from here on; what waits for its turn is dropped, what is sent is waited for.
+        self._fatal = self._fatal or ServiceError(f"{self.base_url}: the client is closed")
+        tasks = set(self._under_way.values())
+        for task in tasks - self._on_the_wire:
             task.cancel()
-        await asyncio.gather(*self._under_way.values(), return_exceptions=True)
+        if sent := tasks & self._on_the_wire:
+            log.info("%s: waiting for %d replies on their way", self.spending.section, len(sent))
+            await asyncio.wait(sent, timeout=LAST_REPLIES_S)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._openai.close()
+        asked = {model: used for model, used in self.usage.items() if used.requests}
+        if asked and not self.settings.is_embedded:
+            log.info("%s: %s", self.spending.section, self.spending.describe(asked))
+
+    def note(self) -> str:
+        """The running count of tokens and cost, for a progress line."""
+        return self.spending.note()
+
+    def counts(self) -> dict[str, float]:
+        """Requests, tokens and cost of this run, for a step's counts."""
+        damaged = {"cache_damaged": self._cache.damaged} if self._cache.damaged else {}
+        return self.spending.counts() | damaged
 
     async def ask(
         self,
@@ -112,107 +137,190 @@ class ChatClient:
 
         Raises:
             RequestRefused: If the endpoint refuses this request but may accept others.
+            BudgetSpent: If `max_cost` or `max_requests` leaves no room for it.
             ServiceError: If it refuses for good, or did not answer after all retries
                 (`retryable`).
         """
-        payload: dict[str, Any] = {
-            "model": model or self.settings.model,
-            "messages": messages,
-            "max_tokens": max_tokens,
-            "temperature": temperature,
-        }
-        if schema and (form := response_format(schema, self._ability)) is not None:
-            payload["response_format"] = form
+        payload = self._payload(messages, max_tokens, temperature, model, schema)
         key = hash_json([self._identity, payload])
-        usage = self.usage[payload["model"]]
         known = self._cache.read(key)
         if known is not None:
-            usage.cached += 1
+            self.usage[payload["model"]].cached += 1
             return known
         task = self._under_way.get(key)
         if task is None:
-            task = asyncio.create_task(self._ask_endpoint(key, payload, purpose))
+            task = asyncio.create_task(self._ask_and_keep(key, payload, max_tokens, purpose))
             self._under_way[key] = task
-            task.add_done_callback(lambda _: self._under_way.pop(key, None))
+            task.add_done_callback(lambda done: self._forget(key, done))
             return await asyncio.shield(task)
         reply = await asyncio.shield(task)
-        usage.cached += 1
+        self.usage[payload["model"]].cached += 1
         return replace(reply, cached=True)
 
-    async def _ask_endpoint(self, key: str, payload: dict[str, Any], purpose: str) -> Reply:
-        async with self._slots:
-            reply = await self._ask_patiently(payload)
+    def _payload(
+        self,
+        messages: list[dict[str, Any]],
+        max_tokens: int,
+        temperature: float,
+        model: str | None,
+        schema: type[BaseModel] | None,
+    ) -> dict[str, Any]:
+        payload: dict[str, Any] = {"model": model or self.settings.model, "messages": messages}
+        if self.settings.provider == "openai" and _REASONING_MODEL.match(payload["model"]):
+            payload["max_completion_tokens"] = max_tokens
+        else:
+            payload |= {"max_tokens": max_tokens, "temperature": temperature}
+        if schema is not None:
+            form = response_format(schema, self.settings.structured_ability)
+            payload |= {"response_format": form} if form else {}
+        return payload | self.settings.further_fields
+
+    def _forget(self, key: str, task: asyncio.Task[Reply]) -> None:
+        self._under_way.pop(key, None)
+        if not task.cancelled():
+            task.exception()  # seen: who asked may be gone already
+
+    async def _ask_and_keep(
+        self, key: str, payload: dict[str, Any], max_tokens: int, purpose: str
+    ) -> Reply:
+        # Counted as sent until the reply is on disk.
+        task, model = asyncio.current_task(), payload["model"]
+        try:
+            reply = await self._ask_in_any_form(payload, max_tokens)
             reply = replace(reply, request_id=key[:REQUEST_ID_DIGITS])
-            usage = self.usage[payload["model"]]
-            usage.prompt_tokens += reply.prompt_tokens
-            usage.completion_tokens += reply.completion_tokens
+            self._on_the_wire.add(task)
             # Beside the loop: a write waits for the disk.
-            await asyncio.to_thread(
-                self._cache.write, key, reply, model=payload["model"], purpose=purpose
+            await asyncio.to_thread(self._cache.write, key, reply, model=model, purpose=purpose)
+        except OSError as err:
+            self._fatal = ServiceError(
+                f"{self._cache.path(key)}: a reply cannot be kept ({err}); make room, then run the "
+                "same command again"
             )
+            raise self._fatal from err
+        finally:
+            self._on_the_wire.discard(task)
         return reply
 
-    async def _ask_patiently(self, payload: dict[str, Any]) -> Reply:
-        for attempt in range(self.settings.max_retries + 1):
-            if self._fatal is not None:
-                raise self._fatal
-            self.usage[payload["model"]].requests += 1
+    async def _ask_in_any_form(self, payload: dict[str, Any], max_tokens: int) -> Reply:
+        """Without `response_format` once the endpoint has turned out not to know it."""
+        plain = {name: value for name, value in payload.items() if name != "response_format"}
+        if self._form_refused:
+            return await self._ask_patiently(plain, max_tokens)
+        try:
+            return await self._ask_patiently(payload, max_tokens)
+        except RequestRefused as err:
+            if not refuses_form(err, payload):
+                raise
+            log.warning("%s; set `structured_output: none` to ask without from the start", err)
+            self._form_refused = True
+        return await self._ask_patiently(plain, max_tokens)
+
+    async def _ask_patiently(self, payload: dict[str, Any], max_tokens: int) -> Reply:
+        """Attempts until one succeeds; refusals for load count only where nobody was served."""
+        attempts = failures = 0
+        while True:
+            served = self._answers
             try:
-                return await self._ask_once(payload)
-            except openai.APIStatusError as err:
-                failure, wait = self._judge(err), _retry_after(err)
-            except (openai.APIConnectionError, openai.APITimeoutError) as err:
-                failure, wait = f"{err} ({type(err.__cause__ or err).__name__})", None
-            except ValidationError as err:
-                failure, wait = f"not a chat completion ({err.error_count()} faults)", None
-            if attempt < self.settings.max_retries:
-                delay = _backoff(attempt) if wait is None else wait
-                log.info("%s: %s; again in %.1f s", self.base_url, failure, delay)
-                await asyncio.sleep(delay)
-        raise ServiceError(
-            f"{self.base_url}: no answer after {self.settings.max_retries + 1} attempts; the last: "
-            f"{failure}. Finished requests are kept: run the same command again",
-            retryable=True,
-        )
+                return await self._attempt(payload, max_tokens, again=attempts > 0)
+            except Fault as err:
+                fault = err
+            self._stop_if_fatal()
+            attempts += 1
+            if not fault.refused_for_load or self._answers == served:
+                failures += 1
+            if failures > self.settings.max_retries:
+                raise ServiceError(
+                    f"{self.base_url}: no answer after {attempts} attempts; the last: "
+                    f"{fault.words}. Finished requests are kept: run the same command again",
+                    retryable=True,
+                )
+            delay = _backoff(0 if fault.wait_s is not None else max(0, failures - 1))
+            delay = max(delay, fault.wait_s or 0.0)
+            log.info("%s: %s; again in %.1f s", self.base_url, fault.words, delay)
+            await asyncio.sleep(delay)
 
-    async def _ask_once(self, payload: dict[str, Any]) -> Reply:
-        response = await self._openai.chat.completions.with_raw_response.create(**payload)
-        body = _Completion.model_validate_json(response.http_response.content)
-        return Reply(
-            body.choices[0].message.content or "",
-            body.usage.prompt_tokens,
-            body.usage.completion_tokens,
-        )
+    async def _attempt(self, payload: dict[str, Any], max_tokens: int, *, again: bool) -> Reply:
+        """One request, when its turn has come.
 
-    def _judge(self, err: openai.APIStatusError) -> str:
+        Raises:
+            Fault: If another attempt may succeed.
+            ServiceError: If none can.
+        """
+        model, gate, spending = payload["model"], self._gate, self.spending
+        expected = count_messages(payload["messages"])
+        async with gate.place(first=again):
+            await gate.wait_for_rates(expected + max_tokens)
+            self._stop_if_fatal()
+            try:
+                reserved = await spending.admit(model, expected, max_tokens)
+            except ServiceError as err:
+                self._fatal = err
+                raise
+            try:
+                self._stop_if_fatal()
+                reply = await self._send(payload)
+                spending.pay(model, reply.prompt_tokens, reply.completion_tokens)
+            finally:
+                spending.release(reserved)
+            used = reply.prompt_tokens + reply.completion_tokens
+            gate.correct(used - expected - max_tokens)
+            gate.window.grow()
+            self._answers += 1
+        return reply
+
+    def _stop_if_fatal(self) -> None:
+        if self._fatal is not None:
+            raise self._fatal
+
+    async def _send(self, payload: dict[str, Any]) -> Reply:
+        """The reply over the wire; failures judged."""
+        task, sent_at, limit_s = asyncio.current_task(), time.monotonic(), self.settings.timeout_s
+        self._on_the_wire.add(task)
+        try:
+            # On the whole of it: a body that drips in would never hit the limit between two drops.
+            async with asyncio.timeout(limit_s + self.settings.connect_timeout_s):
+                response = await self._openai.post(
+                    "/chat/completions", cast_to=openai.HttpxBinaryResponseContent, body=payload
+                )
+            return _read(response.content)
+        except openai.APIStatusError as err:
+            fault = self._judge(err, payload["model"])
+        except (openai.APITimeoutError, TimeoutError):
+            fault = Fault(f"no answer within {limit_s:g} s", overload=True)
+        except openai.APIConnectionError as err:
+            fault = Fault(f"{err} ({type(err.__cause__ or err).__name__})")
+        except ValidationError as err:
+            fault = Fault(f"not a chat completion ({err.error_count()} faults)")
+        finally:
+            self._on_the_wire.discard(task)
+        window = self._gate.window
+        if fault.overload and window.halve(sent_at, time.monotonic()):
+            log.info("%s: at most %d requests at once from here", self.base_url, int(window.size))
+        if fault.refused_for_load and fault.wait_s:
+            self._gate.pause(fault.wait_s)
+        raise fault
+
+    def _judge(self, err: openai.APIStatusError, model: str) -> Fault:
         """What went wrong, if another attempt may help; otherwise raises.
 
         The original error is not chained: its body and headers may hold the key.
         """
-        code, words = err.status_code, self._providers_words(err)
-        failure = f"HTTP {code}: {words}"
-        if code in (401, 402, 403, 404) or _is_out_of_quota(err):
-            remedy = _REMEDY.get(code, _REMEDY[429])
-            self._fatal = ServiceError(
-                f"{self.base_url}: {failure} (model '{self.settings.model}'); {remedy}"
-            )
+        words = providers_words(err, self._key)
+        wait_s = retry_after(err.response.headers, time.time())
+        try:
+            fault = judge_status(err, self.settings, words, wait_s)
+        except RequestRefused as refusal:
+            raise RequestRefused(f"{self.base_url}: {refusal}") from None
+        except ServiceError as refusal:
+            self._fatal = ServiceError(f"{self.base_url}: {refusal} (model '{model}')")
             raise self._fatal from None
-        wait = _retry_after(err)
-        if wait is not None and wait > LONGEST_WAIT_S:
+        if wait_s is not None and wait_s > LONGEST_WAIT_S:
             self._fatal = ServiceError(
-                f"{self.base_url}: {failure}. It asks to wait {wait:.0f} s: run again later",
+                f"{self.base_url}: {fault.words}. It asks to wait {wait_s:.0f} s: run again later",
                 retryable=True,
             )
             raise self._fatal from None
-        if code in (408, 409, 425, 429) or code >= 500:
-            return failure
-        raise RequestRefused(f"{self.base_url}: {failure}") from None
-
-    def _providers_words(self, err: openai.APIStatusError) -> str:
-        body = err.body
-        words = body.get("message") if isinstance(body, dict) else None
-        text = " ".join(str(words or err.response.text or "no explanation").split())
-        return text.replace(self._key, "***")[:400] if self._key != "none" else text[:400]
+        return fault
 
 
 class _Message(BaseModel):
@@ -235,6 +343,13 @@ class _Completion(BaseModel):
     usage: _TokenCounts = Field(default_factory=_TokenCounts)
 
 
+def _read(body: bytes) -> Reply:
+    completion = _Completion.model_validate_json(body)
+    usage = completion.usage
+    text = completion.choices[0].message.content or ""
+    return Reply(text, usage.prompt_tokens, usage.completion_tokens)
+
+
 def _identity(settings: EndpointSettings, base_url: str) -> str:
     """Who answers, for the cache: the embedded endpoint is known by its rules, not by its port."""
     if not settings.is_embedded:
@@ -244,27 +359,6 @@ def _identity(settings: EndpointSettings, base_url: str) -> str:
     return f"embedded/{RULES_VERSION}"
 
 
-def _is_out_of_quota(err: openai.APIStatusError) -> bool:
-    body = err.body if isinstance(err.body, dict) else {}
-    codes = {str(body.get("code")).lower(), str(body.get("type")).lower()}
-    return err.status_code == 429 and bool(codes & _QUOTA_CODES)
-
-
-def _retry_after(err: openai.APIStatusError) -> float | None:
-    """Seconds the server asks to wait, from a number or a date; None if it does not say."""
-    value = err.response.headers.get("retry-after", "").strip()
-    if not value:
-        return None
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except ValueError:
-        return None
-
-
-def _backoff(attempt: int) -> float:
+def _backoff(failures: int) -> float:
     """Doubling waits with jitter, so that many clients do not come back together."""
-    return min(FIRST_WAIT_S * 2**attempt, LONGEST_WAIT_S) * random.uniform(0.75, 1.0)
+    return min(FIRST_WAIT_S * 2**failures, LONGEST_WAIT_S) * random.uniform(0.75, 1.0)

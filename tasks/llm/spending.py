@@ -1,0 +1,200 @@
+"""What requests have cost, in this run and before it, and the limits that stop in time."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+from clara_model.errors import ConfigError, ServiceError
+from configs.base import EndpointSettings
+
+# Our count of a prompt is an estimate; a limit must hold where it is too low.
+_MARGIN = 1.5
+
+
+class BudgetSpent(ServiceError):
+    """`max_cost` or `max_requests` is reached; nothing is lost, a higher limit continues."""
+
+
+@dataclass(slots=True)
+class Usage:
+    """What one model was asked; `cached` ones were answered from disk and cost nothing."""
+
+    requests: int = 0
+    cached: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class Spending:
+    """Counts requests and tokens by model, on disk beside the cache, and holds to the limits.
+
+    The limits are on all runs of a section in a workspace: started again, a stopped run does not
+    begin a new budget. A request is let out only if its dearest possible reply still fits.
+
+    Args:
+        settings: Limits and prices.
+        section: Name of the settings' section, for messages and for the file.
+        folder: Where the file goes.
+    """
+
+    def __init__(self, settings: EndpointSettings, section: str, folder: Path) -> None:
+        self.settings = settings
+        self.section = section
+        self.run: dict[str, Usage] = defaultdict(Usage)
+        self.total: dict[str, Usage] = defaultdict(Usage)
+        self.path = folder / f"{section}.jsonl"
+        self._reserved = 0.0
+        self._changed = asyncio.Event()
+        self._read()
+
+    def cost(self, usage: dict[str, Usage]) -> tuple[float, list[str]]:
+        """US dollars of all models with a known price, and the models without one."""
+        known, unknown = 0.0, []
+        for model, used in usage.items():
+            price = self._cost_of(model, used.prompt_tokens, used.completion_tokens)
+            if price is not None:
+                known += price
+            elif used.prompt_tokens or used.completion_tokens:
+                unknown.append(model)
+        return known, unknown
+
+    async def admit(self, model: str, prompt_tokens: int, max_tokens: int) -> float:
+        """Wait until a request surely fits into what is left; returns what is set aside for it.
+
+        Raises:
+            BudgetSpent: If it cannot fit, whatever the requests under way turn out to cost.
+            ConfigError: If there is a `max_cost`, but no price to count with.
+        """
+        limit = self.settings.max_requests
+        if limit is not None and sum(u.requests for u in self.total.values()) >= limit:
+            raise self._spent(f"max_requests {limit:,}")
+        most = self.settings.max_cost
+        if most is None:
+            self._count_request(model)
+            return 0.0
+        cost = self._cost_of(model, round(prompt_tokens * _MARGIN), max_tokens)
+        if cost is None:
+            raise ConfigError(
+                f"{self.section}.max_cost: the price of '{model}' is not known; set "
+                f"{self.section}.prices, e.g. {{{model}: {{prompt: 0.4, completion: 1.6}}}} "
+                "(US dollars per million tokens), or limit max_requests instead"
+            )
+        while self._left(most) < cost:
+            if self._left(most) + self._reserved < cost:
+                raise self._spent(f"max_cost {most:g} USD", f", up to {cost:.4f} USD each")
+            await self._changed.wait()
+        if limit is not None and sum(u.requests for u in self.total.values()) >= limit:
+            raise self._spent(f"max_requests {limit:,}")
+        self._count_request(model)
+        self._reserved += cost
+        return cost
+
+    def release(self, reserved: float) -> None:
+        """A request has ended, well or badly: what was set aside for it is free again."""
+        self._reserved = max(0.0, self._reserved - reserved)
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def pay(self, model: str, prompt_tokens: int, completion_tokens: int) -> None:
+        """A reply came."""
+        for usage in (self.run[model], self.total[model]):
+            usage.prompt_tokens += prompt_tokens
+            usage.completion_tokens += completion_tokens
+        self._append({"model": model, "prompt": prompt_tokens, "completion": completion_tokens})
+
+    def describe(self, usage: dict[str, Usage]) -> str:
+        """Requests, tokens and cost by model, in words."""
+        return "; ".join(
+            f"{model}: {used.requests:,} requests, {_short(used.prompt_tokens)} tokens in, "
+            f"{_short(used.completion_tokens)} out, {self._price_words(model, used)}"
+            for model, used in usage.items()
+        )
+
+    def note(self) -> str:
+        """The running count, short enough for a progress line."""
+        cost, unknown = self.cost(self.run)
+        tokens = sum(u.prompt_tokens + u.completion_tokens for u in self.run.values())
+        words = f"{_short(tokens)} tokens"
+        if unknown:
+            return f"{words}, cost unknown"
+        return words if cost == 0 else f"{words}, {cost:.2f} USD"
+
+    def counts(self) -> dict[str, float]:
+        """For the manifest and MLflow: this run's requests and tokens, costs where all are known.
+
+        Single models are told apart where there are several.
+        """
+        counts: dict[str, float] = {
+            field: sum(getattr(used, field) for used in self.run.values())
+            for field in Usage.__slots__
+        }
+        for name, usage in (("cost_usd", self.run), ("cost_usd_all_runs", self.total)):
+            cost, unknown = self.cost(usage)
+            if not unknown:
+                counts[name] = round(cost, 6)
+        if len(self.run) > 1:
+            for model, used in self.run.items():
+                counts[f"{model}/prompt_tokens"] = used.prompt_tokens
+                counts[f"{model}/completion_tokens"] = used.completion_tokens
+                price = self._cost_of(model, used.prompt_tokens, used.completion_tokens)
+                if price is not None:
+                    counts[f"{model}/cost_usd"] = round(price, 6)
+        return counts
+
+    def _left(self, most: float) -> float:
+        return most - self.cost(self.total)[0] - self._reserved
+
+    def _cost_of(self, model: str, prompt_tokens: int, completion_tokens: int) -> float | None:
+        price = self.settings.price_of(model)
+        if price is None:
+            return None
+        return (prompt_tokens * price.prompt + completion_tokens * price.completion) / 1e6
+
+    def _price_words(self, model: str, used: Usage) -> str:
+        cost = self._cost_of(model, used.prompt_tokens, used.completion_tokens)
+        return "price unknown" if cost is None else f"{cost:.4f} USD"
+
+    def _spent(self, limit: str, dearest: str = "") -> BudgetSpent:
+        key = limit.partition(" ")[0]
+        return BudgetSpent(
+            f"{self.section}.{limit}: no room for further requests{dearest}. Spent in this "
+            f"workspace so far: {self.describe(self.total) or 'nothing'}. Every answer is kept: "
+            f"raise {self.section}.{key} and run the same command again, it continues where this "
+            "run stopped"
+        )
+
+    def _count_request(self, model: str) -> None:
+        for usage in (self.run[model], self.total[model]):
+            usage.requests += 1
+        self._append({"model": model, "requests": 1})
+
+    def _read(self) -> None:
+        if not self.path.is_file():
+            return
+        for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
+            try:
+                entry = json.loads(line)
+                used = self.total[str(entry["model"])]
+                used.requests += int(entry.get("requests", 0))
+                used.prompt_tokens += int(entry.get("prompt", 0))
+                used.completion_tokens += int(entry.get("completion", 0))
+            except (ValueError, KeyError, TypeError):
+                continue  # torn by a kill
+
+    def _append(self, entry: dict[str, str | int]) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        # One short write to the end: whole, or torn by a kill; the next one begins a new line.
+        with self.path.open("a", encoding="utf-8") as stream:
+            stream.write(f"\n{json.dumps(entry)}")
+
+
+def _short(number: int) -> str:
+    """12,345,678 as 12.3M."""
+    for size, unit in ((1_000_000, "M"), (1_000, "k")):
+        if number >= size:
+            return f"{number / size:.1f}{unit}"
+    return str(number)
