@@ -73,6 +73,16 @@ class Workspace:
         return self.root / "rejected.jsonl"
 
     @property
+    def audit(self) -> Path:
+        """What the audit of the split found."""
+        return self.root / "audit.json"
+
+    @property
+    def data_card(self) -> Path:
+        """Folder of the data card: card.html, card.md, card.json."""
+        return self.root / "data_card"
+
+    @property
     def models(self) -> Path:
         """Folder of checkpoints: tokenizer, base, stage1, stage2, stage3."""
         return self.root / "models"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from clara_model.errors import DataError
 from configs.schema import PipelineConfig
+from tasks.passages.alike import group_alike
 from tasks.passages.blocks import page_of, read_units
 from tasks.passages.pack import CountTokens, TooLong, pack
 from tasks.passages.places import box_of, insert_and_move
@@ -51,8 +52,12 @@ def make_passages(config: PipelineConfig, workspace: Workspace) -> StepResult:
         raise DataError(
             f"{workspace.raw_knowledge}: no document holds any text; look into {workspace.rejected}"
         )
-    sources = sorted({passage["source"] for passage in passages})
-    held_out = choose_held_out(sources, config.synthesis.benchmark_share, config.seed)
+    sources = {passage["source"] for passage in passages}
+    # Versions of one document share a side, or training would read what the benchmark asks about.
+    groups = group_alike(
+        {d["file_path"]: d["content"] for d in documents if d["file_path"] in sources}
+    )
+    held_out = choose_held_out(groups, config.synthesis.benchmark_share, config.seed)
     for passage in passages:
         passage["split"] = "benchmark" if passage["source"] in held_out else "train"
     write_jsonl(workspace.passages, passages)
@@ -68,12 +73,24 @@ def make_passages(config: PipelineConfig, workspace: Workspace) -> StepResult:
     )
 
 
-def choose_held_out(sources: Sequence[str], share: float, seed: int) -> set[str]:
-    """Sources held out as benchmark: the share of them, at least one, and never all."""
-    if share == 0 or len(sources) < 2:
+def choose_held_out(groups: Sequence[list[str]], share: float, seed: int) -> set[str]:
+    """Sources held out as benchmark: the share of them, at least one group, and never all.
+
+    Args:
+        groups: Sources, those together that must stay together.
+        share: Of the sources.
+        seed: Of the draw.
+    """
+    if share == 0 or len(groups) < 2:
         return set()
-    wanted = min(max(round(share * len(sources)), 1), len(sources) - 1)
-    return set(random.Random(f"held out {seed}").sample(sorted(sources), wanted))
+    size = sum(map(len, groups))
+    wanted = min(max(round(share * size), 1), size - 1)
+    order = random.Random(f"held out {seed}").sample(sorted(groups), min(wanted, len(groups) - 1))
+    held_out: set[str] = set()
+    for group in order:
+        if len(held_out) + len(group) <= wanted:  # a group that would overshoot is passed over
+            held_out |= set(group)
+    return held_out or set(min(groups, key=lambda group: (len(group), group)))
 
 
 def _cut(

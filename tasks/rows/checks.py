@@ -203,21 +203,28 @@ class DuplicateCheck:
 
     def see(self, line: Line) -> Iterator[Issue]:
         """Whether one row, or its id, stood before."""
-        row = line.row
-        content = self._first(self._contents, row_key(line), line.number)
-        if content is not None:
-            message = f"same questions and documents as line {content}"
+        if (before := self.content(line)) is not None:
+            message = f"same questions and documents as line {before}"
             yield Issue(line.number, "error", "duplicates", message)
-        if identity := row.get("id"):
-            named = self._first(self._ids, digest(f"{line.stage} {identity}"), line.number)
-            if named is not None:
-                message = f"id {identity} stands in line {named} too"
-                yield Issue(line.number, "error", "duplicates", message)
+        if (before := self.name(line)) is not None:
+            message = f"id {line.row['id']} stands in line {before} too"
+            yield Issue(line.number, "error", "duplicates", message)
 
-    @staticmethod
-    def _first(known: dict[int, int], key: int, number: int) -> int | None:
-        first = known.setdefault(key, number)
-        return None if first == number else first
+    def content(self, line: Line) -> int | None:
+        """The line before this one that asks the same of the same documents."""
+        return _first(self._contents, row_key(line), line.number)
+
+    def name(self, line: Line) -> int | None:
+        """The line before this one that has the same id."""
+        identity = line.row.get("id")
+        if not identity:
+            return None
+        return _first(self._ids, digest(f"{line.stage} {identity}"), line.number)
+
+
+def _first(known: dict[int, int], key: int, number: int) -> int | None:
+    first = known.setdefault(key, number)
+    return None if first == number else first
 
 
 def row_key(line: Line) -> int:

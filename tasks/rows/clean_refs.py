@@ -10,6 +10,7 @@ from typing import Any
 from clara_model.errors import DataError
 from clara_model.row_dialects import guess_stage, normalise_row
 from clara_model.rows import read_jsonl
+from tasks.rows.documents import keep_documents
 from tasks.storage import Record, Reject, StepResult, write_jsonl
 
 log = logging.getLogger(__name__)
@@ -71,11 +72,8 @@ def clean_refs(path: Path, out: Path) -> StepResult:
             continue
         stage = guess_stage(record)
         row, _ = normalise_row(record, stage)
-        if reason := _unusable(row, stage):
-            rejects.append(_reject(path, number, record, reason))
-            continue
-        marks += _clean_row(row)
-        row, reason = _settle(row, stage)
+        row, removed, reason = clean_row(row, stage)
+        marks += removed
         if reason:
             rejects.append(_reject(path, number, record, reason))
         else:
@@ -90,6 +88,20 @@ def clean_refs(path: Path, out: Path) -> StepResult:
     }
     log.info("%s: %d of %d rows kept, %d marks removed", path, counts["rows_out"], rows_in, marks)
     return StepResult(dict(counts), tuple(rejects))
+
+
+def clean_row(row: Record, stage: str) -> tuple[Record, int, str | None]:
+    """One row of our own format without marks and questions about files.
+
+    Returns:
+        The row (the same object, changed), the marks removed, and why the row does not survive it,
+        if so.
+    """
+    if reason := _unusable(row, stage):
+        return row, 0, reason
+    marks = _clean_row(row)
+    row, reason = _settle(row, stage)
+    return row, marks, reason
 
 
 def remove_marks(text: str) -> tuple[str, int]:
@@ -172,8 +184,7 @@ def _settle(row: Record, stage: str) -> tuple[Record, str | None]:
     golds = row.get("pos_index", [])
     if not kept or any(gold not in kept for gold in golds):
         return row, "its gold document holds nothing but image marks"
-    row["docs"] = [row["docs"][i] for i in kept]
-    row["pos_index"] = [kept.index(gold) for gold in golds]
+    keep_documents(row, kept)
     return row, None
 
 
@@ -183,15 +194,18 @@ def _settle_pairs(row: Record, kept: list[int]) -> tuple[Record, str | None]:
     if row.get("data_type") == "paraphrase":
         row["answers"] = [answer for answer in row["answers"] if answer.strip()]
         return row, None if row["answers"] else "its paraphrase is nothing but image marks"
+    kinds, size = row.get("kinds"), len(row["question"])
     pairs = [
-        (question, answer)
-        for question, answer in zip(row["question"], row["answers"], strict=True)
-        if not asks_about_file(question) and answer.strip()
+        i
+        for i in range(size)
+        if not asks_about_file(row["question"][i]) and row["answers"][i].strip()
     ]
     if not pairs:
         return row, "all its questions ask about a file"
-    row["question"] = [question for question, _ in pairs]
-    row["answers"] = [answer for _, answer in pairs]
+    row["question"] = [row["question"][i] for i in pairs]
+    row["answers"] = [row["answers"][i] for i in pairs]
+    if isinstance(kinds, list) and len(kinds) == size:
+        row["kinds"] = [kinds[i] for i in pairs]
     return row, None
 
 

@@ -82,6 +82,7 @@ def validate_file(
     top_k: int | None = None,
     train: Path | Sequence[Path] | None = None,
     passages: Collection[int] = (),
+    may_be_empty: bool = False,
 ) -> ValidationReport:
     """Check every row of a file; nothing is changed.
 
@@ -99,6 +100,7 @@ def validate_file(
             of one stage are only compared with each other.
         train: Training rows of any stage (files, or a workspace) that must not be met again.
         passages: Digests of the only texts that may stand as documents; empty for any.
+        may_be_empty: Whether a file without rows is sound.
 
     Raises:
         ConfigError: If `stage` or `top_k` is not possible.
@@ -115,7 +117,7 @@ def validate_file(
                 report.add(issue)
         if train is not None:
             keys.add(line.number, line.row, line.stage)
-    if not report.rows and not report.issues:
+    if not report.rows and not report.issues and not may_be_empty:
         report.add(Issue(0, "error", "schema", "the file has no rows"))
     for issue in (*documents.close(), *sizes.close()):
         report.add(issue)

@@ -224,12 +224,29 @@ def test_missing_tokenizer_is_named(workspace):
 )  # fmt: skip
 def test_number_of_held_out_sources(sources, share, held):
     names = [f"{n}.md" for n in range(sources)]
-    chosen = choose_held_out(names, share, seed=0)
+    chosen = choose_held_out([[name] for name in names], share, seed=0)
     assert len(chosen) == held
     assert chosen <= set(names)
 
 
 def test_held_out_sources_follow_the_seed_not_the_order():
-    names = [f"{n}.md" for n in range(20)]
+    names = [[f"{n}.md"] for n in range(20)]
     assert choose_held_out(names, 0.3, 1) == choose_held_out(names[::-1], 0.3, 1)
     assert len({frozenset(choose_held_out(names, 0.3, seed)) for seed in range(5)}) > 1
+
+
+def test_versions_of_one_document_are_held_out_together(workspace):
+    bells = " ".join(f"Bell number {n} of the old tower rings at {n} o'clock." for n in range(12))
+    boats = " ".join(f"Boat {n} of the harbour leaves at {n} each day." for n in range(12))
+    documents = [document("v1.md", bells), document("v2.md", bells.replace("old", "tall", 4)),
+                 document("boats.md", boats)]  # fmt: skip
+    for seed in range(4):
+        _, rows = run(workspace, *documents, seed=seed)
+        sides = {row["source"]: row["split"] for row in rows}
+        assert sides["v1.md"] == sides["v2.md"]
+        assert set(sides.values()) == {"train", "benchmark"}
+
+
+def test_a_group_too_large_for_the_share_is_passed_over():
+    groups = [[f"v{n}" for n in range(8)], ["a"], ["b"]]
+    assert {len(choose_held_out(groups, 0.1, seed)) for seed in range(8)} == {1}
