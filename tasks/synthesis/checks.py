@@ -9,15 +9,21 @@ from tasks.passages.sentences import HAN
 
 # Questions that only make sense with the passage in hand, or that ask about files.
 _ABOUT_THE_TEXT = re.compile(
-    r"\b(the|this|that) (above |given |following )?(text|passage|document|paragraph|excerpt|"
-    r"article|figure|image|picture|table|file|folder|context)\b|\baccording to (it|this)\b|"
-    r"(本文|文中|上文|下文|该文|这段|文档|段落|图中|上图|下图|表中|文件)",
+    r"\b(the|this|that|these|those|both) (above |given |following |provided |two |"
+    r"first |second |other |same |last |next |previous )?"
+    r"(text|passage|document|paragraph|excerpt|article|figure|image|picture|diagram|chart|slide|"
+    r"table|file|folder|directory|context)s?\b"
+    r"|\baccording to (it|this)\b|\b(mentioned|described|shown|listed|stated) (above|below|here)\b"
+    r"|(本文|文中|上文|下文|该文|这段|本段|该段|文档|文章|段落|原文|短文|材料中|资料中|图中|图片|图表"
+    r"|上图|下图|该图|如图|表中|下表|上表|该表|幻灯片|文件|目录|上述)",
     re.IGNORECASE,
 )
 _FILE_NAME = re.compile(
-    r"\b[\w-]+\.(pdf|docx?|pptx?|xlsx?|html?|md|txt|png|jpe?g|tiff?|webp|jsonl?)(?![a-z0-9])",
+    r"\b[\w-]+\.(pdf|docx?|pptx?|xlsx?|csv|html?|md|txt|png|jpe?g|gif|tiff?|webp|emf|wmf|jsonl?)"
+    r"(?![a-z0-9])|(?<![\w/])(?:~|\.{1,2})?/[\w.-]+/[\w./-]*|\b[A-Za-z]:\\\w",
     re.IGNORECASE,
 )
+_LATIN_WORD = re.compile(r"[A-Za-z]{2,}")
 _WORD = re.compile(r"[^\W_]+")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _LITTLE_WORD_LIST = """
@@ -33,6 +39,28 @@ def normalise(text: str) -> str:
     return " ".join(_WORD.findall(unicodedata.normalize("NFKC", text).lower()))
 
 
+def fault_of_question(question: str) -> str | None:
+    """Why a question must be set aside whatever its answer, or None if it may stay."""
+    if len(normalise(question)) < 4:
+        return "question or answer is empty"
+    if _ABOUT_THE_TEXT.search(question):
+        return "the question speaks of a text, figure or file"
+    if _FILE_NAME.search(question):
+        return "a file name is in it"
+    return None
+
+
+def fault_of_language(question: str, language: str | None) -> str | None:
+    """Why a question is not in the language asked for, or None; None asks for none.
+
+    Names from the passage may stand in another script, so some words of the language are enough.
+    """
+    words, han = len(_LATIN_WORD.findall(question)), HAN.search(question)
+    if (language == "en" and words < 2) or (language == "zh" and han is None):
+        return f"the question is not in the language asked for ({language})"
+    return None
+
+
 def fault_of_pair(question: str, answer: str, passage: str, *, verbatim: bool) -> str | None:
     """Why a pair must be set aside, or None if it may stay.
 
@@ -44,11 +72,12 @@ def fault_of_pair(question: str, answer: str, passage: str, *, verbatim: bool) -
             questions); numbers must in any case.
     """
     asked, said = normalise(question), normalise(answer)
-    if len(asked) < 4 or not said:
+    if not said:
         return "question or answer is empty"
-    if _ABOUT_THE_TEXT.search(question):
-        return "the question speaks of a text, figure or file"
-    if _FILE_NAME.search(question) or _FILE_NAME.search(answer):
+    fault = fault_of_question(question)
+    if fault is not None:
+        return fault
+    if _FILE_NAME.search(answer):
         return "a file name is in it"
     # A name has two characters in Chinese; two Latin letters stand anywhere.
     if len(said) > (1 if HAN.search(said) else 2) and _contains(asked, said):

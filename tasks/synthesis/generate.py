@@ -4,32 +4,47 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from clara_model.errors import DataError
-from configs.schema import PipelineConfig, SynthesisSettings
-from tasks.llm.client import ChatClient, RequestRefused
+from configs.base import ENDPOINT_NEUTRAL
+from configs.schema import PipelineConfig
+from configs.synthesis import SynthesisSettings
+from tasks.llm.client import ChatClient
 from tasks.progress import progress
 from tasks.storage import Journal, Record, Reject, StepResult, hash_json, read_records, write_jsonl
-from tasks.synthesis.checks import fault_of_pair, fault_of_paraphrase, normalise
-from tasks.synthesis.prompts import PROMPT_VERSION, Messages, Task, build_messages, build_repair
-from tasks.synthesis.replies import Pairs, Paraphrase, UnreadableReply, read_reply
+from tasks.synthesis.ask import Conversation
+from tasks.synthesis.beyond import OTHER_LANGUAGE, ask_cross_lingual, ask_joint, ask_unanswerable
+from tasks.synthesis.duplicates import KINDS, drop_repeated
+from tasks.synthesis.entities import Link, choose, choose_partners, find_links
+from tasks.synthesis.prompts import PROMPT_VERSION
+from tasks.synthesis.protocol import Simple, ask_complex, ask_paraphrase, ask_simple
 from tasks.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
 STEP = "synthesize"
+UNREADABLE = "rejected_replies.jsonl"
+# Settings that neither change what is asked nor what is kept of it.
+_NEUTRAL = ENDPOINT_NEUTRAL | {"teacher", "embedding", "max_similarity", "benchmark_share"}
 
-Form = TypeVar("Form", Pairs, Paraphrase)
+
+@dataclass(frozen=True)
+class Job:
+    """Something to ask about: its key in the journal, and how."""
+
+    key: str
+    ask: Callable[[Conversation], Awaitable[Record]]
 
 
 def synthesize(config: PipelineConfig, workspace: Workspace, *, base_url: str) -> StepResult:
     """Ask for questions, answers and a paraphrase of every passage and keep what holds.
 
     Finished passages are in a journal and finished requests in the client's cache: a run that was
-    cut off asks nothing twice.
+    cut off asks nothing twice. Every passage ends in `synthesis.jsonl` or, where nothing about it
+    held, among the rejects.
 
     Args:
         config: The pipeline's settings.
@@ -42,51 +57,115 @@ def synthesize(config: PipelineConfig, workspace: Workspace, *, base_url: str) -
     """
     settings = config.synthesis
     passages = read_records(workspace.passages)
-    fingerprint = hash_json([settings.model_dump(mode="json"), PROMPT_VERSION, passages])
+    jobs = plan_jobs(passages, settings)
+    decisive = settings.model_dump(mode="json", exclude=set(_NEUTRAL))
+    fingerprint = hash_json([decisive, PROMPT_VERSION, passages])
     with Journal(workspace.progress / f"{STEP}.jsonl", fingerprint) as journal:
-        client = asyncio.run(_ask_all(passages, settings, workspace, base_url, journal))
-        entries = [journal.records[passage["id"]] for passage in passages]
-    rows, rejects = _drop_repeated(entries)
-    if not any(row["simple"] or row["complex"] for row in rows):
+        client = asyncio.run(_ask_all(jobs, settings, workspace, base_url, journal))
+        entries = [journal.records[job.key] for job in jobs]
+    provider = "embedded" if settings.is_embedded else str(urlsplit(base_url).hostname)
+    rows, rejects = _assemble(passages, entries, settings, provider)
+    rejects += drop_repeated(rows, STEP)
+    kept = [row for row in rows if row["paraphrase"] or any(row[kind] for kind in KINDS)]
+    rejects += _left_out(rows, rejects)
+    if not any(row[kind] for row in kept for kind in KINDS[:-1]):
         raise DataError(
             f"{workspace.passages}: not one question could be made from {len(passages)} passages; "
             f"the reasons are in {journal.path}"
         )
-    write_jsonl(workspace.synthesis, rows)
+    write_jsonl(workspace.root / UNREADABLE, (r for e in entries for r in e["unreadable"]))
+    write_jsonl(workspace.synthesis, kept)
     journal.discard()
-    usage = list(client.usage.values())
-    counts: dict[str, float] = {
-        "passages": len(rows),
-        "simple": sum(len(row["simple"]) for row in rows),
-        "complex": sum(len(row["complex"]) for row in rows),
-        "paraphrases": sum(row["paraphrase"] is not None for row in rows),
-        "rejected": len(rejects),
-        "requests": sum(u.requests for u in usage),
-        "cached": sum(u.cached for u in usage),
-        "prompt_tokens": sum(row["tokens"]["prompt"] for row in rows),
-        "completion_tokens": sum(row["tokens"]["completion"] for row in rows),
-    }
-    return StepResult(counts, tuple(rejects))
+    return StepResult(_count(kept, rejects, client), tuple(rejects))
+
+
+def plan_jobs(passages: list[Record], settings: SynthesisSettings) -> list[Job]:
+    """One job a passage in their order, then one for each pair of passages."""
+    by_id = {passage["id"]: passage for passage in passages}
+    joint = choose(by_id, settings.joint_share, "joint")
+    unanswerable = choose(by_id, settings.unanswerable_share, "unanswerable")
+    foreign = choose(
+        [p["id"] for p in passages if p["language"] in OTHER_LANGUAGE],
+        settings.cross_lingual_share,
+        "cross_lingual",
+    )
+    links = find_links(passages, joint | unanswerable)
+    jobs = [
+        Job(p["id"], _about_one(p, p["id"] in foreign,
+                                links[p["id"]] if p["id"] in unanswerable else None))
+        for p in passages
+    ]  # fmt: skip
+    partners = choose_partners({name: found for name, found in links.items() if name in joint})
+    return jobs + [
+        Job(f"{first}+{link.passage['id']}", _about_two(by_id[first], link))
+        for first, link in partners
+    ]
+
+
+def _about_one(
+    passage: Record, is_cross_lingual: bool, relatives: list[Link] | None
+) -> Callable[[Conversation], Awaitable[Record]]:
+    async def ask(talk: Conversation) -> Record:
+        text, language = passage["text"], passage["language"]
+        simple = await ask_simple(talk, text)
+        complex_ = await ask_complex(talk, text, simple)
+        paraphrase = None
+        if talk.settings.paraphrase:
+            paraphrase = await ask_paraphrase(talk, text, simple.facts)
+        cross = await ask_cross_lingual(talk, passage) if is_cross_lingual else []
+        none = await ask_unanswerable(talk, passage, relatives) if relatives is not None else []
+        return {
+            "simple": [pair.record(language) for pair in simple.pairs],
+            "complex": [pair.record(language) for pair in complex_],
+            "joint": [],
+            "cross_lingual": cross,
+            "unanswerable": none,
+            "paraphrase": paraphrase[0] if paraphrase else None,
+            "paraphrase_requests": paraphrase[1] if paraphrase else [],
+            "rounds": simple.rounds,
+            "coverage": _coverage(simple),
+        }
+
+    return ask
+
+
+def _coverage(simple: Simple) -> dict[str, int]:
+    return {"facts": len(simple.facts), "covered": len(simple.covered)}
+
+
+def _about_two(first: Record, link: Link) -> Callable[[Conversation], Awaitable[Record]]:
+    async def ask(talk: Conversation) -> Record:
+        return {"first": first["id"], "joint": await ask_joint(talk, first, link)}
+
+    return ask
 
 
 async def _ask_all(
-    passages: list[Record],
+    jobs: list[Job],
     settings: SynthesisSettings,
     workspace: Workspace,
     base_url: str,
     journal: Journal,
 ) -> ChatClient:
-    provider = "embedded" if settings.is_embedded else str(urlsplit(base_url).hostname)
-    pending = [passage for passage in passages if passage["id"] not in journal]
+    pending = [job for job in jobs if job.key not in journal]
     # Passages under way at once; the client bounds the requests.
     slots = asyncio.Semaphore(2 * settings.concurrency)
     async with ChatClient(settings, base_url, workspace.cache) as client:
-        with progress(STEP, len(passages)) as advance:
-            advance(len(passages) - len(pending))
-            tasks = [
-                asyncio.create_task(_ask_one(passage, client, provider, slots, journal, advance))
-                for passage in pending
-            ]
+        with progress(STEP, len(jobs)) as advance:
+            advance(len(jobs) - len(pending))
+
+            async def run(job: Job) -> None:
+                async with slots:
+                    talk = Conversation(job.key, client, settings)
+                    found = await job.ask(talk)
+                journal.add(
+                    job.key,
+                    {"found": found, "tokens": talk.tokens, "rejects": talk.rejects,
+                     "unreadable": talk.unreadable},
+                )  # fmt: skip
+                advance()
+
+            tasks = [asyncio.create_task(run(job)) for job in pending]
             try:
                 await asyncio.gather(*tasks)
             finally:
@@ -95,127 +174,54 @@ async def _ask_all(
     return client
 
 
-async def _ask_one(
-    passage: Record,
-    client: ChatClient,
-    provider: str,
-    slots: asyncio.Semaphore,
-    journal: Journal,
-    advance: Callable[..., None],
-) -> None:
-    settings = client.settings
-    assert isinstance(settings, SynthesisSettings)
-    async with slots:
-        entry = Entry(passage, client)
-        simple = await entry.ask_pairs("simple_qa", settings.simple_questions)
-        complex_ = await entry.ask_pairs("complex_qa", settings.complex_questions)
-        paraphrase = await entry.ask_paraphrase() if settings.paraphrase else None
-    record = {
-        "passage_id": passage["id"],
-        "source": passage["source"],
-        "language": passage["language"],
-        "split": passage["split"],
-        "simple": simple,
-        "complex": complex_,
-        "paraphrase": paraphrase,
+def _assemble(
+    passages: list[Record], entries: list[Record], settings: SynthesisSettings, provider: str
+) -> tuple[list[Record], list[Reject]]:
+    """A row a passage, with the questions that it begins together with another one."""
+    made_by = {
         "provider": provider,
-        "model": settings.model,
+        "model": settings.model_for("questions"),
+        "verification_model": settings.model_for("verification"),
         "prompt_version": PROMPT_VERSION,
-        "tokens": {"prompt": entry.prompt_tokens, "completion": entry.completion_tokens},
     }
-    journal.add(passage["id"], {"row": record, "rejects": entry.rejects})
-    advance()
+    rows = {}
+    for passage, entry in zip(passages, entries, strict=False):
+        about = {"passage_id": passage["id"]} | {
+            key: passage[key] for key in ("source", "language", "split")
+        }
+        rows[passage["id"]] = about | entry["found"] | made_by | {"tokens": dict(entry["tokens"])}
+    for entry in entries[len(passages) :]:
+        row = rows[entry["found"]["first"]]
+        row["joint"] = row["joint"] + entry["found"]["joint"]
+        row["tokens"] = {key: row["tokens"][key] + n for key, n in entry["tokens"].items()}
+    rejects = [Reject(STEP, item, reason) for e in entries for item, reason in e["rejects"]]
+    return list(rows.values()), rejects
 
 
-class Entry:
-    """One passage under way: its requests, their token cost, and what was set aside."""
-
-    def __init__(self, passage: Record, client: ChatClient) -> None:
-        self.passage = passage
-        self.client = client
-        self.rejects: list[list[str]] = []
-        self.prompt_tokens = 0
-        self.completion_tokens = 0
-
-    async def ask_pairs(self, task: Task, number: int) -> list[Record]:
-        """Questions with answers that pass the checks, at most `number`."""
-        if number == 0:
-            return []
-        reply = await self._ask(task, number, Pairs)
-        if reply is None:
-            return []
-        kept = []
-        for pair in reply.pairs[:number]:
-            fault = fault_of_pair(
-                pair.question, pair.answer, self.passage["text"], verbatim=task == "simple_qa"
-            )
-            if fault is None:
-                kept.append(pair.model_dump())
-            else:
-                self._reject(task, f"{fault}: {pair.question} / {pair.answer}")
-        return kept
-
-    async def ask_paraphrase(self) -> str | None:
-        """A paraphrase that keeps the numbers and most of the text, or None."""
-        reply = await self._ask("paraphrase", 1, Paraphrase)
-        if reply is None:
-            return None
-        fault = fault_of_paraphrase(reply.paraphrase, self.passage["text"])
-        if fault is not None:
-            self._reject("paraphrase", fault)
-            return None
-        return reply.paraphrase
-
-    async def _ask(self, task: Task, number: int, form: type[Form]) -> Form | None:
-        """The reply in the form asked for, after one attempt at repair; None if set aside."""
-        messages = build_messages(task, self.passage["text"], number)
-        try:
-            text = await self._send(messages, task)
-            try:
-                return read_reply(text, form)
-            except UnreadableReply as err:
-                text = await self._send(build_repair(messages, text, str(err)), task)
-                return read_reply(text, form)
-        except UnreadableReply as err:
-            self._reject(task, f"{err}; the reply was: {text[:300]}")
-        except RequestRefused as err:
-            self._reject(task, str(err))
-        return None
-
-    async def _send(self, messages: Messages, task: Task) -> str:
-        settings = self.client.settings
-        assert isinstance(settings, SynthesisSettings)
-        reply = await self.client.ask(
-            messages,
-            max_tokens=settings.max_tokens,
-            temperature=settings.temperature,
-            purpose=task,
-        )
-        self.prompt_tokens += reply.prompt_tokens
-        self.completion_tokens += reply.completion_tokens
-        return reply.text
-
-    def _reject(self, task: Task, reason: str) -> None:
-        self.rejects.append([f"{self.passage['id']} {task}", reason])
+def _left_out(rows: list[Record], rejects: list[Reject]) -> list[Reject]:
+    """Passages of which nothing is left, with what was found wrong first."""
+    reasons: dict[str, str] = {}
+    for reject in rejects:
+        reasons.setdefault(reject.item.partition(" ")[0], reject.reason)
+    return [
+        Reject(STEP, row["passage_id"],
+               f"nothing held: {reasons.get(row['passage_id'], 'nothing was offered')}")
+        for row in rows
+        if not row["paraphrase"] and not any(row[kind] for kind in KINDS)
+    ]  # fmt: skip
 
 
-def _drop_repeated(entries: list[Record]) -> tuple[list[Record], list[Reject]]:
-    """Rows in passage order, each question once; the first passage that asks it keeps it."""
-    seen: set[str] = set()
-    rows, rejects = [], []
-    for entry in entries:
-        row = dict(entry["row"])
-        rejects += [Reject(STEP, item, reason) for item, reason in entry["rejects"]]
-        for kind in ("simple", "complex"):
-            kept = []
-            for pair in row[kind]:
-                question = normalise(pair["question"])
-                if question in seen:
-                    item = f"{row['passage_id']} {kind}_qa"
-                    rejects.append(Reject(STEP, item, f"asked before: {pair['question']}"))
-                    continue
-                seen.add(question)
-                kept.append(pair)
-            row[kind] = kept
-        rows.append(row)
-    return rows, rejects
+def _count(rows: list[Record], rejects: list[Reject], client: ChatClient) -> dict[str, float]:
+    usage = list(client.usage.values())
+    return {
+        "passages": len(rows),
+        **{kind: sum(len(row[kind]) for row in rows) for kind in KINDS},
+        "paraphrases": sum(row["paraphrase"] is not None for row in rows),
+        "facts": sum(row["coverage"]["facts"] for row in rows),
+        "facts_covered": sum(row["coverage"]["covered"] for row in rows),
+        "rejected": len(rejects),
+        "requests": sum(u.requests for u in usage),
+        "cached": sum(u.cached for u in usage),
+        "prompt_tokens": sum(row["tokens"]["prompt"] for row in rows),
+        "completion_tokens": sum(row["tokens"]["completion"] for row in rows),
+    }

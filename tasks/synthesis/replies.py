@@ -4,41 +4,99 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 _FENCE = re.compile(r"```(?:json)?\s*(.*?)```", re.DOTALL)
 
+Text = Annotated[str, Field(min_length=1)]
 
-class Pair(BaseModel):
-    """A question and its answer."""
+
+class Form(BaseModel):
+    """Base of what may be asked for; keys beside the expected ones are let pass."""
 
     model_config = ConfigDict(str_strip_whitespace=True, frozen=True)
 
-    question: str = Field(min_length=1)
-    answer: str = Field(min_length=1)
+
+class Facts(Form):
+    """Every fact of a passage, one short sentence each."""
+
+    facts: list[Text]
 
 
-class Pairs(BaseModel):
+class Question(Form):
+    """A question, and the numbers of the listed facts that answer it."""
+
+    question: Text
+    facts: list[int] = []
+
+
+class Questions(Form):
     """The reply to a request for questions."""
 
-    pairs: list[Pair]
+    questions: list[Question]
 
 
-class Paraphrase(BaseModel):
+class Answer(Form):
+    """The answer to a numbered question; empty where the passage does not say."""
+
+    number: int
+    answer: str
+
+
+class Answers(Form):
+    """The reply to a request for answers."""
+
+    answers: list[Answer]
+
+
+class Verdict(Form):
+    """Whether a numbered pair is right, and why not."""
+
+    number: int
+    correct: bool
+    reason: str = ""
+
+
+class Verdicts(Form):
+    """The reply to a request to verify pairs."""
+
+    verdicts: list[Verdict]
+
+
+class Coverage(Form):
+    """Numbers of the facts that pairs cover, and facts that nobody had listed."""
+
+    covered: list[int]
+    missing: list[Text] = []
+
+
+class Paraphrase(Form):
     """The reply to a request for a paraphrase."""
 
-    model_config = ConfigDict(str_strip_whitespace=True)
+    paraphrase: Text
 
-    paraphrase: str = Field(min_length=1)
+
+class Agreement(Form):
+    """Whether a paraphrase agrees with its passage, and the facts that it leaves out."""
+
+    agrees: bool
+    missing: list[int] = []
+    reason: str = ""
+
+
+class TeacherAnswer(Form):
+    """The teacher's answer; empty where the documents do not say."""
+
+    answer: str
 
 
 class UnreadableReply(ValueError):
     """A reply that does not hold what was asked for; the message says why."""
 
 
-_Form = TypeVar("_Form", Pairs, Paraphrase)
+_Form = TypeVar("_Form", bound=Form)
 
 
 def read_reply(text: str, form: type[_Form]) -> _Form:

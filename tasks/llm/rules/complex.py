@@ -11,22 +11,35 @@ _BEFORE_NAMES = AUXILIARIES | frozenset(
     "do does did of for by in at to with from on under after against".split()
 )
 _HAN = re.compile(r"[\u4e00-\u9fff]")
+# Added to the second passage's sentence numbers, so that no two passages share a sentence.
+_FAR = 1_000_000
 
 
 def join_facts(facts: list[Fact]) -> list[Fact]:
     """Every question that two of the facts make together: chains first, then pairs."""
-    return [*_chains(facts), *_when_and_where(facts), *_pairs(facts)]
+    return [*_chains(facts, facts), *_when_and_where(facts), *_pairs(facts, facts)]
 
 
-def _chains(facts: list[Fact]) -> list[Fact]:
+def join_across(one: list[Fact], other: list[Fact]) -> list[Fact]:
+    """Questions that need a fact of each of two passages.
+
+    What one passage alone can answer by its own facts is left out.
+    """
+    other = [fact.at(fact.sentence + _FAR) for fact in other]
+    joined = [*_chains(one, other), *_chains(other, one), *_pairs(one, other)]
+    alone = {fact.question for fact in [*join_facts(one), *join_facts(other), *one, *other]}
+    return [fact for fact in joined if fact.question not in alone]
+
+
+def _chains(naming: list[Fact], asking: list[Fact]) -> list[Fact]:
     """Ask "Where was the person who founded Tidewater Optics born?": two steps."""
     joined = []
-    for named in facts:
+    for named in naming:
         name, description = named.answer, named.description
         if not description or not re.match(r"[A-Z\u4e00-\u9fff]|the [A-Z]", name):
             continue
         name = re.sub(r"^[Tt]he ", "", name)
-        for asked in facts:
+        for asked in asking:
             if asked is named or asked.sentence == named.sentence:
                 continue
             if not mentions(asked.question, name) or mentions(description, name):
@@ -40,7 +53,10 @@ def _chains(facts: list[Fact]) -> list[Fact]:
             question = _put(description, name, asked.question)
             if question is None:
                 continue
-            joined.append(Fact(question, asked.answer, asked.subject, "", asked.sentence))
+            parts = (named.question, asked.question)
+            joined.append(
+                Fact(question, asked.answer, asked.subject, "", asked.sentence, parts=parts)
+            )
     return joined
 
 
@@ -66,12 +82,13 @@ def _when_and_where(facts: list[Fact]) -> list[Fact]:
     return joined
 
 
-def _pairs(facts: list[Fact]) -> list[Fact]:
+def _pairs(firsts: list[Fact], seconds: list[Fact]) -> list[Fact]:
     """Ask "How long is the bridge, and who designed it?": two facts about one subject."""
     joined = []
     used: set[str] = set()
-    for i, first in enumerate(facts):
-        for second in facts[i + 1 :]:
+    is_same = firsts is seconds
+    for i, first in enumerate(firsts):
+        for second in seconds[i + 1 :] if is_same else seconds:
             if second.sentence == first.sentence or second.subject != first.subject:
                 continue
             if not first.subject or {first.question, second.question} & used:
@@ -106,4 +123,5 @@ def _both(question: str, first: Fact, second: Fact) -> Fact:
     comma = "，" if _HAN.search(question) else ", "
     if "," in first.answer + second.answer:
         comma = "; "
-    return Fact(question, f"{first.answer}{comma}{second.answer}", first.subject)
+    parts = (first.question, second.question)
+    return Fact(question, f"{first.answer}{comma}{second.answer}", first.subject, parts=parts)

@@ -20,6 +20,7 @@ class Fact:
         description: Words that can stand for the answer in another question, or empty.
         sentence: Which sentence says it; table rows count as sentences.
         rank: 0 for a question that is clear alone; more for one that leans on the passage.
+        parts: Questions of the facts that were joined to this one.
     """
 
     question: str
@@ -28,10 +29,12 @@ class Fact:
     description: str = ""
     sentence: int = 0
     rank: int = 0
+    parts: tuple[str, ...] = ()
 
-    def as_json(self) -> dict[str, str]:
-        """The pair alone."""
-        return {"question": self.question, "answer": self.answer}
+    @property
+    def statement(self) -> str:
+        """The fact in a list of facts: its question with its answer."""
+        return f"{self.question.rstrip('?？')}: {self.answer}"
 
     def at(self, sentence: int) -> Fact:
         """The same fact, placed."""

@@ -209,6 +209,13 @@ def _replace_words(sentence: str) -> str:
     return re.sub(rf"(?<![\w’'-])(?:{pattern})(?![\w’'-])", lambda m: _ENGLISH[m[0]], sentence)
 
 
+def reword_words(text: str) -> str:
+    """Words of a phrase as a paraphrase would have them."""
+    if detect_language(text) == "zh":
+        return _replace(text, _CHINESE)
+    return _replace_words(text)
+
+
 def _replace(sentence: str, words: dict[str, str]) -> str:
     pattern = "|".join(sorted(map(re.escape, words), key=len, reverse=True))
     return re.sub(pattern, lambda m: words[m[0]], sentence)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
 
 from tasks.llm.rules.chinese import read_chinese
 from tasks.llm.rules.complex import join_facts
@@ -12,6 +13,7 @@ from tasks.llm.rules.english import read_english
 from tasks.llm.rules.facts import Fact, is_sound
 from tasks.llm.rules.names import Names
 from tasks.llm.rules.tables import read_tables
+from tasks.llm.rules.translate import translate
 from tasks.passages.sentences import HAN, detect_language, split_sentences
 
 _ITEM = re.compile(r"^\s*(?:[-*+•]|\d{1,3}[.)])\s+")
@@ -30,8 +32,10 @@ _LEANING = re.compile(
 )
 _WHOLE = re.compile(r"[A-Z][^:;|_]+[a-z\d]\.")
 _MOST_GAPS = 2
-_NO_ANSWER_EN = "The passage does not say."
-_NO_ANSWER_ZH = "文中没有说明。"
+# A passage is asked about some ten times in a row, by a few at once.
+_PASSAGES_KEPT = 256
+_ALL = 1000
+_ALIKE = 0.5
 
 
 def ask_simple(passage: str, number: int) -> list[Fact]:
@@ -52,20 +56,31 @@ def ask_complex(passage: str, number: int) -> list[Fact]:
     return _distinct(join_facts(facts))[:number]
 
 
+@lru_cache(maxsize=_PASSAGES_KEPT)
+def known_answers(passage: str) -> dict[str, str]:
+    """Every question that the rules can ask of a passage, with its answer."""
+    facts = [*find_facts(passage), *ask_simple(passage, _ALL), *ask_complex(passage, _ALL)]
+    return {fact.question: fact.answer for fact in [*facts, *translate(find_facts(passage))]}
+
+
 def answer_question(question: str, passage: str) -> str:
-    """The answer of the fact whose question is most like the one asked, or a refusal."""
+    """The answer of the fact whose question is most like the one asked; empty if none is."""
+    known = known_answers(passage)
+    if question in known:
+        return known[question]
+    likeness, answer = best_answer(question, passage)
+    return answer if likeness >= _ALIKE else ""
+
+
+def best_answer(question: str, passage: str) -> tuple[float, str]:
+    """How like the nearest fact's question is, between 0 and 1, and that fact's answer."""
     wanted = _units(question)
-    best = max(
-        find_facts(passage),
-        key=lambda fact: _likeness(wanted, _units(fact.question)),
-        default=None,
-    )
-    if best is not None and _likeness(wanted, _units(best.question)) >= 0.5:
-        return best.answer
-    return _NO_ANSWER_ZH if HAN.search(question) else _NO_ANSWER_EN
+    ranked = ((_likeness(wanted, _units(f.question)), f.answer) for f in find_facts(passage))
+    return max(ranked, key=lambda entry: entry[0], default=(0.0, ""))
 
 
-def find_facts(passage: str) -> list[Fact]:
+@lru_cache(maxsize=_PASSAGES_KEPT)
+def find_facts(passage: str) -> tuple[Fact, ...]:
     """Every sound fact of a passage in the order of its sentences, each question once."""
     facts: list[Fact] = []
     context, sentences = _read_lines(passage)
@@ -75,7 +90,7 @@ def find_facts(passage: str) -> list[Fact]:
         found = read_chinese(sentence) if is_chinese else read_english(sentence, names)
         facts += [_ranked(fact, names).at(number) for fact in found]
     facts += read_tables(passage)
-    return _distinct([fact for fact in facts if is_sound(fact, passage)])
+    return tuple(_distinct([fact for fact in facts if is_sound(fact, passage)]))
 
 
 def _ranked(fact: Fact, names: Names) -> Fact:

@@ -8,11 +8,10 @@ from typing import Any
 
 Messages = list[dict[str, Any]]
 
-_TASK = re.compile(r"^Task: (\w+)$", re.MULTILINE)
-_NUMBER = re.compile(r"^Number: (\d+)$", re.MULTILINE)
-_QUESTION = re.compile(r"^Question: (.+)$", re.MULTILINE)
-# Greedy: marks inside a passage do not end it.
-_PASSAGE = re.compile(r"<passage>\n(.*)\n</passage>", re.DOTALL)
+_HEADER = re.compile(r"^(Task|Kind|Number|Language): (.+)$", re.MULTILINE)
+_LIST = re.compile(r"^<(\w+)>\n(.*?)\n</\1>$", re.MULTILINE | re.DOTALL)
+_NUMBERED = re.compile(r"^\d+\. ", re.MULTILINE)
+_OPEN, _CLOSE = "<passage>\n", "\n</passage>"
 
 
 class UnknownTask(ValueError):
@@ -21,12 +20,18 @@ class UnknownTask(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A task named in a prompt, with its passage, and what it asks for."""
+    """A task named in a prompt, with its passages, and the numbered lists that go with it."""
 
     task: str
-    passage: str
+    passages: tuple[str, ...]
     number: int
-    question: str
+    kind: str
+    language: str
+    lists: dict[str, list[str]]
+
+    def items(self, name: str) -> list[str]:
+        """The lines of a list; none where it is not there."""
+        return self.lists.get(name, [])
 
 
 def find_image(messages: Messages) -> str | None:
@@ -49,18 +54,23 @@ def read_request(messages: Messages) -> Request:
         UnknownTask: If there is no task line or no passage.
     """
     prompt = next((str(m["content"]) for m in messages if m["role"] == "user"), "")
-    task, passage = _TASK.search(prompt), _PASSAGE.search(prompt)
-    if task is None or passage is None:
+    head, opening, body = prompt.partition(_OPEN)
+    headers = {match[1]: match[2] for match in reversed(list(_HEADER.finditer(head)))}
+    end = body.rfind(_CLOSE)
+    if "Task" not in headers or not opening or end < 0:
         raise UnknownTask(
             "the rules answer only prompts with a line 'Task: NAME' and a passage between "
             "<passage> marks, or an image; set `base_url` and `model` to a language model"
         )
-    # Lines inside the passage are not ours.
-    around = prompt[: passage.start()] + prompt[passage.end() :]
-    number, question = _NUMBER.search(around), _QUESTION.search(around)
+    number = headers.get("Number", "")
     return Request(
-        task=task[1],
-        passage=passage[1],
-        number=int(number[1]) if number else 4,
-        question=question[1] if question else "",
+        task=headers["Task"],
+        passages=tuple(body[:end].split(f"{_CLOSE}\n{_OPEN}")),
+        number=int(number) if number.isdecimal() else 4,
+        kind=headers.get("Kind", ""),
+        language=headers.get("Language", ""),
+        lists={
+            m[1]: [_NUMBERED.sub("", line) for line in m[2].split("\n")]
+            for m in _LIST.finditer(head)
+        },
     )
