@@ -29,17 +29,18 @@ if TYPE_CHECKING:
     )
     from clara_model.evaluation.systems.opening import (
         Opened,
-        SystemOptions,
         SystemPlan,
         open_system,
         plan_systems,
     )
+    from clara_model.evaluation.systems.shelf import SystemOptions
 
 _MODULES = {
     "clara": ("ClaraRetriever", "ClosedBook", "Compressed", "FullText", "Memories",
               "score_candidates"),
     "interface": ("Generator", "Ranking", "Retriever", "System", "make_ranking", "rank"),
-    "opening": ("Opened", "SystemOptions", "SystemPlan", "open_system", "plan_systems"),
+    "opening": ("Opened", "SystemPlan", "open_system", "plan_systems"),
+    "shelf": ("SystemOptions",),
 }  # fmt: skip
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 

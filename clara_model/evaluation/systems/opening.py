@@ -22,21 +22,16 @@ MODEL is a plain decoder, or a CLaRa checkpoint, of which the bare decoder is ta
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from clara_model.config import CONFIG_FILE, MODEL_TYPE, ClaraConfig, read_config
 from clara_model.errors import ConfigError
 from clara_model.evaluation.systems.identity import model_identity
 from clara_model.evaluation.systems.interface import Generator, Retriever, System
-
-if TYPE_CHECKING:
-    from clara_model.evaluation.systems.clara import Memories
-    from clara_model.modeling.clara import Clara
+from clara_model.evaluation.systems.shelf import ModelShelf, SystemOptions, is_clara
 
 # Raised by hand whenever the same weights and settings would answer otherwise.
 VERSION = 1
@@ -46,43 +41,6 @@ _RETRIEVERS = ("bm25", "dense", "encoder", "reasoner", "rerank")
 # Pan et al., LLMLingua-2, arXiv 2403.12968: the model that its authors released first.
 LINGUA_MODEL = "microsoft/llmlingua-2-xlm-roberta-large-meetingbank"
 _K = 5  # where neither options nor checkpoint say
-
-
-@dataclass(frozen=True)
-class SystemOptions:
-    """How systems are opened, apart from what their line says.
-
-    Args:
-        model: Decoder of `closed-book` and `text` where their part names none.
-        base_model: Decoder of CLaRa checkpoints; None to follow their config.
-        k: Documents that a generator reads; None for a checkpoint's own, else 5.
-        max_new_tokens: Length limit of an answer.
-        batch_size: Questions at a time, halved where they do not fit.
-        depth: Candidates that a reranker reads.
-        lingua_rate: Share of tokens that LLMLingua-2 keeps.
-        lists_questions: Ask CLaRa's stage 1 in the list form that it was taught.
-        device: None for the CPU.
-        dtype: "float32", "bfloat16", ...; None for the weights' own.
-        attention: As in `Clara.from_pretrained`.
-        quantization: Likewise.
-        trust_remote_code: Whether code that comes with a model may run.
-        memory_folder: Where memories are kept, a folder a compressor; None for main memory.
-    """
-
-    model: str | None = None
-    base_model: str | None = None
-    k: int | None = None
-    max_new_tokens: int = 64
-    batch_size: int = 16
-    depth: int = 20
-    lingua_rate: float = 0.25
-    lists_questions: bool = True
-    device: str | None = None
-    dtype: str | None = None
-    attention: Any = None
-    quantization: Any = "none"
-    trust_remote_code: bool = False
-    memory_folder: Path | None = None
 
 
 class Opened(NamedTuple):
@@ -176,7 +134,7 @@ class SystemPlan:
             return self.openers[part.kind](part.model, self.options).settings
         if not part.model:
             return None
-        if part.kind not in ("dense", "rerank", "lingua", "pisco") and _is_clara(part.model):
+        if part.kind not in ("dense", "rerank", "lingua", "pisco") and is_clara(part.model):
             return [model_identity(part.model), model_identity(self.shelf.base(part.model))]
         return model_identity(part.model)
 
@@ -237,80 +195,6 @@ class SystemPlan:
         )
 
 
-@dataclass
-class ModelShelf:
-    """Models that are loaded, so that systems around one decoder share it.
-
-    Args:
-        options: How to load them.
-    """
-
-    options: SystemOptions
-    _claras: dict[str, Clara] = field(default_factory=dict, repr=False)
-    _memories: dict[str, Memories] = field(default_factory=dict, repr=False)
-
-    def config(self, folder: str) -> ClaraConfig:
-        """Of a CLaRa checkpoint."""
-        return read_config(Path(folder))
-
-    def base(self, folder: str) -> str:
-        """The decoder of a CLaRa checkpoint."""
-        from clara_model.checkpoint import resolve_base
-
-        if self.options.base_model is not None:
-            return self.options.base_model
-        return resolve_base(Path(folder), self.config(folder))
-
-    def clara(self, folder: str) -> Clara:
-        """A CLaRa checkpoint."""
-        if folder not in self._claras:
-            from clara_model.modeling.clara import Clara
-
-            base = self.options.base_model
-            self._claras[folder] = Clara.from_pretrained(folder, base, **self._how())
-        return self._claras[folder]
-
-    def bare(self, model: str) -> Clara:
-        """A model whose adapters are not used: a CLaRa checkpoint, or a plain decoder.
-
-        Through the same code as CLaRa's own answers, so that systems differ in what they read.
-        """
-        if _is_clara(model):
-            return self.clara(model)
-        if model not in self._claras:
-            from clara_model.modeling.clara import Clara
-
-            self._claras[model] = Clara.from_base(model, ClaraConfig(lora_r=1), **self._how())
-        return self._claras[model]
-
-    def memories(self, folder: str) -> Memories:
-        """The documents' memories of a CLaRa checkpoint."""
-        if folder not in self._memories:
-            from clara_model.evaluation.systems.clara import Memories
-            from clara_model.memory import compressor_hash
-
-            model, place = self.clara(folder), self.options.memory_folder
-            if place is not None:
-                place = place / f"memory-{compressor_hash(model)[:16]}"
-            self._memories[folder] = Memories(model, place)
-        return self._memories[folder]
-
-    def clear(self) -> None:
-        """Let go of all models; systems that are still held keep theirs."""
-        self._claras.clear()
-        self._memories.clear()
-
-    def _how(self) -> dict[str, Any]:
-        options = self.options
-        return {
-            "dtype": options.dtype,
-            "device": options.device,
-            "attention": options.attention,
-            "trust_remote_code": options.trust_remote_code,
-            "quantization": options.quantization,
-        }
-
-
 def plan_systems(
     specs: list[str],
     options: SystemOptions | None = None,
@@ -361,10 +245,3 @@ def _parse(spec: str, options: SystemOptions, openers: Mapping[str, Opener]) -> 
             raise ConfigError(f"{spec!r}: {kind} needs a model; write {kind}:FOLDER_OR_ID")
         parts.append(Part(kind, model))
     return tuple(parts)
-
-
-def _is_clara(model: str) -> bool:
-    path = Path(model) / CONFIG_FILE
-    if not path.is_file():
-        return False
-    return bool(json.loads(path.read_text(encoding="utf-8")).get("model_type") == MODEL_TYPE)

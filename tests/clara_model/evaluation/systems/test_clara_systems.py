@@ -33,15 +33,18 @@ def test_closed_book_and_full_text_answer_as_the_bare_decoder(
     given = [documents[:2], documents[1:3], documents[:1]]
     model = text.generator.model
     alone = [model.answer_from_full_text([q], [[]], 6)[0] for q in questions]
-    read = [model.answer_from_full_text([q], [d], 6)[0] for q, d in zip(questions, given)]
+    read = [
+        model.answer_from_full_text([q], [d], 6)[0] for q, d in zip(questions, given, strict=True)
+    ]
     assert closed.answer(questions, given) == alone
     assert text.answer(questions, given) == read
     assert closed.generator.model is model  # loaded once
 
 
-@pytest.mark.parametrize("layout", ["safetensors", "ml-clara"])
-@pytest.mark.parametrize("stage", ["stage1", "stage2", "stage3"])
-@pytest.mark.parametrize("rate", [2, 12])
+@pytest.mark.parametrize(
+    ("stage", "layout", "rate"),
+    [("stage1", "safetensors", 2), ("stage2", "ml-clara", 12), ("stage3", "ml-clara", 4)],
+)
 def test_stage_answers_from_memories_in_either_layout_at_any_rate(
     stage: str, layout: str, rate: int, checkpoint: Callable[..., Path],
     questions: list[str], documents: list[str],
@@ -52,7 +55,8 @@ def test_stage_answers_from_memories_in_either_layout_at_any_rate(
     model = Clara.from_pretrained(folder)
     ask = model.answer_stage1 if stage == "stage1" else model.generate_from_memory
     expected = [
-        ask([q], model.compress_documents(d).unsqueeze(0), 6)[0] for q, d in zip(questions, given)
+        ask([q], model.compress_documents(d).unsqueeze(0), 6)[0]
+        for q, d in zip(questions, given, strict=True)
     ]
     assert system.answer(questions, given) == expected
     assert system.retrieves == (stage == "stage3")
