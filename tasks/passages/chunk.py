@@ -90,7 +90,8 @@ def choose_held_out(groups: Sequence[list[str]], share: float, seed: int) -> set
     for group in order:
         if len(held_out) + len(group) <= wanted:  # a group that would overshoot is passed over
             held_out |= set(group)
-    return held_out or set(min(groups, key=lambda group: (len(group), group)))
+    smallest: list[str] = min(groups, key=lambda group: (len(group), group))
+    return held_out or set(smallest)
 
 
 def _cut(

@@ -70,7 +70,7 @@ def mend_row(record: Record, rules: Rules, made: Made) -> tuple[str, Record]:
         made.append(("references", "image marks and questions about files removed"))
     _mend_repeats(row, made)
     if stage != "stage1":
-        _mend_positions(row, made)
+        _mend_positions(row, made, strict=rules.strict)
         _mend_top_k(row, stage, rules.top_k, made)
     return stage, row
 
@@ -182,10 +182,16 @@ def _mend_repeats(row: Record, made: Made) -> None:
         keep_documents(row, sorted(first.values()))
 
 
-def _mend_positions(row: Record, made: Made) -> None:
-    """Golds that do not hold the answer give way to the only document that does."""
+def _mend_positions(row: Record, made: Made, *, strict: bool) -> None:
+    """Golds that do not hold the answer give way to the only document that does.
+
+    Golds that nobody stated are a guess: for those who ask for strictness, and never in the
+    generated world, where a namesake's document may hold the same answer.
+    """
     golds, holding = row.get("pos_index") or [], documents_with_answer(row)
     if not holding or set(golds) & set(holding):
+        return
+    if not golds and (not strict or row.get("origin") == "world"):
         return
     if len(holding) == 1:
         row["pos_index"] = holding
