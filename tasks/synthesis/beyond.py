@@ -46,7 +46,7 @@ async def ask_unanswerable(
     for question in reply[0].questions[:1] if reply else ():
         fault = fault_of_question(question.question)
         requests = [reply[1]] if reply else []
-        for known in [text, *(link.passage["text"] for link in relatives[:_RELATIVES])]:
+        for known in [text, *_nearest(relatives, question.question)]:
             if fault is None:
                 fault, request = await _answered(talk, question.question, known)
                 requests.append(request)
@@ -59,6 +59,12 @@ async def ask_unanswerable(
              "requests": list(dict.fromkeys(requests))}
         ]  # fmt: skip
     return []
+
+
+def _nearest(relatives: list[Link], question: str) -> list[str]:
+    """Texts of the passages that share a name with the question, then of the others."""
+    ranked = sorted(relatives, key=lambda link: link.name not in question)
+    return [link.passage["text"] for link in ranked[:_RELATIVES]]
 
 
 async def _answered(talk: Conversation, question: str, text: str) -> tuple[str | None, str]:

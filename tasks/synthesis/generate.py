@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from clara_model.errors import DataError
@@ -22,6 +23,9 @@ from tasks.synthesis.entities import Link, choose, choose_partners, find_links
 from tasks.synthesis.prompts import PROMPT_VERSION
 from tasks.synthesis.protocol import Simple, ask_complex, ask_paraphrase, ask_simple
 from tasks.workspace import Workspace
+
+if TYPE_CHECKING:
+    import numpy as np
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +69,9 @@ def synthesize(config: PipelineConfig, workspace: Workspace, *, base_url: str) -
         entries = [journal.records[job.key] for job in jobs]
     provider = "embedded" if settings.is_embedded else str(urlsplit(base_url).hostname)
     rows, rejects = _assemble(passages, entries, settings, provider)
-    rejects += drop_repeated(rows, STEP)
+    rejects += drop_repeated(
+        rows, STEP, embed=_embedder(settings, workspace), max_similarity=settings.max_similarity
+    )
     kept = [row for row in rows if row["paraphrase"] or any(row[kind] for kind in KINDS)]
     rejects += _left_out(rows, rejects)
     if not any(row[kind] for row in kept for kind in KINDS[:-1]):
@@ -163,7 +169,7 @@ async def _ask_all(
                     {"found": found, "tokens": talk.tokens, "rejects": talk.rejects,
                      "unreadable": talk.unreadable},
                 )  # fmt: skip
-                advance()
+                advance(note=client.note())
 
             tasks = [asyncio.create_task(run(job)) for job in pending]
             try:
@@ -211,17 +217,35 @@ def _left_out(rows: list[Record], rejects: list[Reject]) -> list[Reject]:
     ]  # fmt: skip
 
 
+def _embedder(
+    settings: SynthesisSettings, workspace: Workspace
+) -> Callable[[list[str]], np.ndarray] | None:
+    """Vectors of questions by the model of the settings; None where none is named."""
+    embedding = settings.embedding
+    if not embedding.is_there:
+        return None
+
+    def embed(questions: list[str]) -> np.ndarray:
+        import numpy as np
+
+        from tasks.negatives.embeddings import embed_texts
+
+        folder = workspace.cache / "embeddings"
+        vectors = embed_texts(questions, embedding, folder, prefix=embedding.query_prefix)
+        return vectors.take(np.arange(len(questions)))
+
+    return embed
+
+
 def _count(rows: list[Record], rejects: list[Reject], client: ChatClient) -> dict[str, float]:
-    usage = list(client.usage.values())
     return {
+        **client.counts(),
         "passages": len(rows),
         **{kind: sum(len(row[kind]) for row in rows) for kind in KINDS},
         "paraphrases": sum(row["paraphrase"] is not None for row in rows),
         "facts": sum(row["coverage"]["facts"] for row in rows),
         "facts_covered": sum(row["coverage"]["covered"] for row in rows),
         "rejected": len(rejects),
-        "requests": sum(u.requests for u in usage),
-        "cached": sum(u.cached for u in usage),
         "prompt_tokens": sum(row["tokens"]["prompt"] for row in rows),
         "completion_tokens": sum(row["tokens"]["completion"] for row in rows),
     }

@@ -38,6 +38,8 @@ def _chains(naming: list[Fact], asking: list[Fact]) -> list[Fact]:
         name, description = named.answer, named.description
         if not description or not re.match(r"[A-Z\u4e00-\u9fff]|the [A-Z]", name):
             continue
+        if re.search(r"\bof the [a-z]+$", description):  # "the engineer of the company": which one?
+            continue
         name = re.sub(r"^[Tt]he ", "", name)
         for asked in asking:
             if asked is named or asked.sentence == named.sentence:

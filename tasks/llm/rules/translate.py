@@ -66,7 +66,7 @@ def _translate(fact: Fact) -> Iterator[Fact]:
         about = parts["x"].removeprefix("the ")
         if is_chinese:
             verb = _MADE.get(parts.get("v", ""), "")
-            if not re.fullmatch(r"[\w·《》]{2,12}", about):
+            if not re.fullmatch(r"[^\W\d的上]{2,12}|《[^《》]+》", about):
                 return
         else:
             verb = _MADE_BACK.get(parts.get("v", ""), "")
