@@ -6,6 +6,7 @@ import json
 import logging
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter
 
@@ -37,8 +38,8 @@ _STORED = TypeAdapter(Reply)
 class ReplyCache:
     """One small file a request, in subfolders by the first two letters of its hash.
 
-    A file holds the reply and what it was for, never the request: pictures would fill the disk,
-    and keys must not.
+    A file holds the reply, what it was for, and the request without its pictures, which would fill
+    the disk. Keys are never part of either.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -67,7 +68,26 @@ class ReplyCache:
             log.warning("%s is damaged; its request is asked again", path)
             return None
 
-    def write(self, key: str, reply: Reply, *, model: str, purpose: str) -> None:
+    def write(
+        self,
+        key: str,
+        reply: Reply,
+        *,
+        model: str,
+        purpose: str,
+        request: dict[str, Any] | None = None,
+    ) -> None:
         """Keep a reply; the file appears whole or not at all."""
         entry = {"model": model, "purpose": purpose, "reply": asdict(reply)}
+        if request is not None:
+            entry["request"] = without_pictures(request)
         write_json(self.path(key), entry)
+
+
+def without_pictures(value: Any) -> Any:
+    """A JSON value in which embedded pictures are only mentioned, with their size."""
+    if isinstance(value, str) and value.startswith("data:"):
+        return f"{value[:60].partition(',')[0]},... ({len(value)} characters)"
+    if isinstance(value, dict):
+        return {key: without_pictures(item) for key, item in value.items()}
+    return [without_pictures(item) for item in value] if isinstance(value, list) else value

@@ -190,7 +190,9 @@ class ChatClient:
             reply = replace(reply, request_id=key[:REQUEST_ID_DIGITS])
             self._on_the_wire.add(task)
             # Beside the loop: a write waits for the disk.
-            await asyncio.to_thread(self._cache.write, key, reply, model=model, purpose=purpose)
+            await asyncio.to_thread(
+                self._cache.write, key, reply, model=model, purpose=purpose, request=payload
+            )
         except OSError as err:
             self._fatal = ServiceError(
                 f"{self._cache.path(key)}: a reply cannot be kept ({err}); make room, then run the "

@@ -294,13 +294,15 @@ def test_key_stands_in_no_file_error_or_log_record(tmp_path, caplog):
     assert all(KEY.encode() not in path.read_bytes() for path in files)
 
 
-def test_cache_file_tells_model_and_purpose_but_not_the_request(tmp_path):
+def test_cache_file_tells_model_purpose_and_request_but_holds_no_pictures(tmp_path):
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "Q" * 900}}
     with serve([say("fine")]) as server:
-        ask(server.url, tmp_path, "a secret prompt")
+        ask(server.url, tmp_path, [{"type": "text", "text": "a prompt"}, picture])
     (path,) = tmp_path.rglob("*.json")
     entry = json.loads(path.read_text())
     assert (entry["model"], entry["purpose"]) == ("m", "test")
-    assert "secret prompt" not in path.read_text()
+    assert entry["request"]["messages"][0]["content"][0]["text"] == "a prompt"
+    assert "QQQ" not in path.read_text()
 
 
 _ASKER = """
