@@ -71,13 +71,13 @@ def _data_steps(config: PipelineConfig, ws: Workspace) -> list[Step]:
         ),
         Step(
             "synthesize", "questions, answers, paraphrases", 1,
-            _decisive(config.synthesis)
+            _synthesis_settings(config)
             | {"prompt_version": PROMPT_VERSION}
             | _endpoint_version(config.synthesis),
             (ws.passages,), (ws.synthesis,),
         ),
         Step(
-            "mine", "hard negatives and training rows", 2,
+            "mine", "hard negatives and training rows", 3,
             _row_settings(config), (ws.passages, ws.synthesis), _row_files(config, ws),
         ),
     ]  # fmt: skip
@@ -162,9 +162,17 @@ def _tokenizer_inputs(config: PipelineConfig, ws: Workspace) -> tuple[Path, ...]
     return (folder,) if folder.is_dir() else ()
 
 
+def _synthesis_settings(config: PipelineConfig) -> dict[str, Any]:
+    """What decides questions and answers; the teacher works when rows are built."""
+    settings = _decisive(config.synthesis)
+    del settings["teacher"]
+    settings["models"] = config.synthesis.models.model_dump(include={"questions", "verification"})
+    return settings
+
+
 def _row_settings(config: PipelineConfig) -> dict[str, Any]:
     return {
-        "negatives": _decisive(config.negatives),
+        "negatives": decisive_negatives(config),
         "top_k": config.model.generation_top_k,
         "world": config.training.world.model_dump(mode="json"),
         "paraphrase_share": config.training.stage1.paraphrase_share,
