@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from clara_model.errors import ClaraError
+from flows.row_commands import rows
 
 app = typer.Typer(
     help="Turn a folder of documents into a trained, evaluated and usable CLaRa model.\n\n"
@@ -225,35 +226,7 @@ def export(
     export_stage(folder, config, tuple(overrides or ()), stage=model.value, layout=layout.value)
 
 
-@app.command(rich_help_panel="Rows")
-def validate(
-    file: Annotated[Path, typer.Argument(help="A JSONL file of training or benchmark rows.")],
-    stage: Annotated[
-        str | None, typer.Option(help="stage1, stage2 or stage3; guessed from the rows if omitted.")
-    ] = None,
-    top_k: Annotated[int | None, typer.Option(help="Documents each stage-2 row must have.")] = None,
-    train_rows: Annotated[
-        Path | None, typer.Option("--train", help="Training rows to check for leaks against.")
-    ] = None,
-    json: Json = False,
-) -> None:
-    """Check rows: schema, top-k, gold positions, duplicates, leaks. Exit code 1 if any fails."""
-    from flows.tools import validate_rows
-
-    raise typer.Exit(validate_rows(file, stage=stage, top_k=top_k, train=train_rows, as_json=json))
-
-
-@app.command("clean-refs", rich_help_panel="Rows")
-def clean_refs(
-    file: Annotated[Path, typer.Argument(help="A JSONL file of legacy rows with image markers.")],
-    out: Annotated[
-        Path | None, typer.Option(help="Where to write; default: FILE with .clean.jsonl.")
-    ] = None,
-) -> None:
-    """Remove image markers and image file names from legacy rows."""
-    from flows.tools import clean_row_refs
-
-    clean_row_refs(file, out)
+app.add_typer(rows)
 
 
 @app.command(rich_help_panel="Around")

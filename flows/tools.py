@@ -1,4 +1,4 @@
-"""Commands that are not flows: ask, report, export, validate, clean-refs."""
+"""Commands that are not flows: ask, report, export."""
 
 from __future__ import annotations
 
@@ -12,13 +12,9 @@ from typing import Literal
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
-from clara_model.errors import ConfigError
 from configs.load import load_config
 from tasks.workspace import Workspace
-
-_SHOWN = 50  # most issues printed for one file
 
 
 def ask_question(question: str, config: Path, overrides: Sequence[str], *, as_json: bool) -> None:
@@ -81,51 +77,3 @@ def export_stage(
         console.print("or, where this project is not installed,", highlight=False)
         call = f'transformers.AutoModel.from_pretrained("{path}", trust_remote_code=True)'
         console.print(f"  {call}", highlight=False, soft_wrap=True)
-
-
-def validate_rows(
-    file: Path, *, stage: str | None, top_k: int | None, train: Path | None, as_json: bool
-) -> int:
-    """Print what is wrong with a file of rows; returns 1 if something fails it, else 0."""
-    from tasks.rows.validate import validate_file
-
-    report = validate_file(file, stage=stage, top_k=top_k, train=train)
-    if as_json:
-        value = {
-            "file": str(file),
-            "valid": report.is_valid,
-            "rows": report.rows,
-            "mapped": report.mapped,
-            "issues": [asdict(issue) for issue in report.issues],
-        }
-        sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
-        return int(not report.is_valid)
-    console = Console()
-    rows = ", ".join(f"{count} {stage} rows" for stage, count in report.rows.items())
-    console.print(f"{file}: {rows or 'no rows'}", highlight=False)
-    for note, count in report.mapped.items():
-        console.print(f"  read {note} ({count} rows)", highlight=False)
-    if report.issues:
-        table = Table("line", "severity", "check", "what", title=str(file), title_justify="left")
-        for issue in report.issues[:_SHOWN]:
-            table.add_row(str(issue.line), issue.severity, issue.check, escape(issue.message))
-        console.print(table)
-        if len(report.issues) > _SHOWN:
-            console.print(f"and {len(report.issues) - _SHOWN} more; --json prints all")
-    console.print("valid" if report.is_valid else f"{len(report.errors)} errors")
-    return int(not report.is_valid)
-
-
-def clean_row_refs(file: Path, out: Path | None) -> None:
-    """Write a copy of a file of rows without image marks, and say what was set aside."""
-    if not file.is_file():
-        raise ConfigError(f"{file}: no such file")
-    from tasks.rows.clean_refs import clean_refs
-
-    target = out or file.with_suffix(".clean.jsonl")
-    result = clean_refs(file, target)
-    console = Console()
-    counts = ", ".join(f"{name} {value:.0f}" for name, value in result.counts.items())
-    console.print(f"wrote {target}: {counts}", highlight=False)
-    for reject in result.rejects[:_SHOWN]:
-        console.print(f"  set aside {reject.item}: {reject.reason}", highlight=False)

@@ -142,6 +142,8 @@ def _forget_lost(row: Record, text: str, trimmed: str) -> None:
     asked, answers = row.get("question"), row.get("answers")
     if isinstance(asked, list) and isinstance(answers, list) and len(asked) == len(answers):
         kept = [i for i, answer in enumerate(answers) if not lost(answer)]
+        if not kept:
+            raise Unmendable("documents", "its answers stood in the torn end of its document")
         row["question"], row["answers"] = [asked[i] for i in kept], [answers[i] for i in kept]
 
 

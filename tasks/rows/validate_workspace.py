@@ -81,6 +81,7 @@ def validate_workspace(workspace: Workspace, *, top_k: int | None = None) -> lis
             validate_file(
                 workspace.root / file.name, stage=file.stage, top_k=file.top_k, train=held_against,
                 passages=() if file.is_world else known, may_be_empty=file.stage != "stage1",
+                is_retrieved=file.name.endswith("normal.jsonl"),
             )
         )  # fmt: skip
     reports += [_check_together(workspace), _check_split(workspace)]

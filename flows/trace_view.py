@@ -1,0 +1,82 @@
+"""A row's trace as a person reads it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.tree import Tree
+
+_LONG = 1200  # characters of a request or reply that are shown; --json has all
+
+
+def print_trace(console: Console, trace: dict[str, Any]) -> None:
+    """Print a trace as a tree: the row, its passages, its requests."""
+    row = trace["row"]
+    tree = Tree(f"[bold]{escape(str(row.get('id')))}[/]  {trace['file']}:{trace['line']}")
+    for other in trace["also_in"]:
+        tree.add(f"also in {escape(other)}")
+    for key in ("question", "gold_answer", "answer", "answers"):
+        if row.get(key) not in (None, "", [""]):
+            tree.add(f"{key}: {escape(_joined(row[key]))}")
+    made = ", ".join(f"{key} {_joined(value)}" for key, value in trace["made_by"].items())
+    tree.add(f"made by: {escape(made or 'not noted')}")
+    for passage in trace["passages"]:
+        _add_passage(tree, passage)
+    for request in trace["requests"]:
+        _add_request(tree, request)
+    for note in trace["notes"]:
+        tree.add(f"[yellow]{escape(note)}[/]")
+    console.print(tree, highlight=False)
+
+
+def _add_passage(tree: Tree, passage: dict[str, Any]) -> None:
+    place = [passage["source"]]
+    if passage.get("page"):
+        place.append(f"page {passage['page']}")
+    if passage.get("heading"):
+        place.append(passage["heading"])
+    branch = tree.add(f"passage [bold]{escape(passage['id'])}[/]  {escape(', '.join(place))}")
+    if passage.get("box"):
+        left, top, right, bottom = (f"{value:g}" for value in passage["box"])
+        branch.add(f"box on the page: left {left}, top {top}, right {right}, bottom {bottom} pt")
+    if passage["shown_as_document"]:
+        numbers = ", ".join(str(place) for place in passage["shown_as_document"])
+        branch.add(f"shown as document {numbers}")
+    if passage["document"].get("file_path"):
+        branch.add(f"file: {escape(passage['document']['file_path'])}")
+    for image in passage["images"]:
+        model = f" ({image['model']})" if image.get("model") else ""
+        branch.add(f"image: {escape(str(image.get('image')))}{escape(model)}")
+        branch.add(f"caption: {escape(str(image.get('caption')))}")
+    branch.add(f"[dim]{escape(passage['text'])}[/]")
+
+
+def _add_request(tree: Tree, request: dict[str, Any]) -> None:
+    what = ", ".join(str(request[key]) for key in ("purpose", "model") if request.get(key))
+    branch = tree.add(f"request [bold]{escape(request['id'])}[/]  {escape(what)}")
+    if request.get("cached_in"):
+        branch.add(f"in the cache: {escape(request['cached_in'])}")
+    for message in (request.get("request") or {}).get("messages", ()):
+        branch.add(f"[dim]{escape(_short(str(message.get('role')) + ': ' + _said(message)))}[/]")
+    reply = request.get("reply") or {}
+    if reply:
+        tokens = f"{reply.get('prompt_tokens', 0)} + {reply.get('completion_tokens', 0)} tokens"
+        branch.add(f"reply ({tokens}): {escape(_short(str(reply.get('text'))))}")
+
+
+def _said(message: dict[str, Any]) -> str:
+    content = message.get("content")
+    if isinstance(content, list):
+        parts = (part.get("text") or f"({part.get('type')})" for part in content)
+        return "\n".join(str(part) for part in parts)
+    return str(content)
+
+
+def _joined(value: Any) -> str:
+    return " | ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONG else f"{text[:_LONG]} ... ({len(text)} characters)"
