@@ -1,7 +1,8 @@
 """Answer metrics for Chinese: CMRC 2018's, and our own for any mix of scripts.
 
-CMRC 2018's script splits what is not Chinese with NLTK's tokenizer, which needs a download; here
-such runs are split into words and single signs. Purely Chinese texts score exactly the same.
+CMRC 2018's script splits what is not Chinese with NLTK: sentences first, then words. The word
+rules are NLTK's own; the sentences, for which NLTK needs a download, are split at full stops,
+question and exclamation marks before a space. Purely Chinese texts need neither.
 """
 
 from __future__ import annotations
@@ -9,12 +10,15 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
+from functools import cache
+from typing import Any
 
 from clara_model.evaluation.metrics.answers import AnswerMetric, best_of_golds
 from clara_model.evaluation.metrics.text import holds_run, overlap
 
 _CMRC_SIGNS = frozenset("-:_*^/\\~`+=，。：？！“”；’《》·、「」（）－～『』")
-_CMRC_TOKEN = re.compile(r"[\u4e00-\u9fa5]|[^\W\u4e00-\u9fa5]+|[^\w\s]")
+_CMRC_RUN = re.compile(r"[\u4e00-\u9fa5]|[^\u4e00-\u9fa5]+")
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 
 # Han, kana and their extensions are written without spaces: each character is a token.
 _UNSPACED = (
@@ -61,9 +65,27 @@ def _cmrc_equal(prediction: str, gold: str) -> bool:
     return _cmrc_plain(prediction) == _cmrc_plain(gold)
 
 
+def _cmrc_tokens(text: str) -> list[str]:
+    """Each Chinese character, and the words of what stands between them."""
+    tokens: list[str] = []
+    for run in _CMRC_RUN.findall(_cmrc_plain(text)):
+        if "\u4e00" <= run[0] <= "\u9fa5":
+            tokens.append(run)
+        elif run.strip():
+            for sentence in _SENTENCE_END.split(run.strip()):
+                tokens += _word_tokenizer().tokenize(sentence)
+    return tokens
+
+
+@cache
+def _word_tokenizer() -> Any:
+    from nltk.tokenize.destructive import NLTKWordTokenizer  # a second: only if asked for
+
+    return NLTKWordTokenizer()
+
+
 def _cmrc_f1(prediction: str, gold: str) -> float:
-    said = _CMRC_TOKEN.findall(_cmrc_plain(prediction))
-    wanted = _CMRC_TOKEN.findall(_cmrc_plain(gold))
+    said, wanted = _cmrc_tokens(prediction), _cmrc_tokens(gold)
     common = _longest_common_run(said, wanted)
     if common == 0:
         return 0.0

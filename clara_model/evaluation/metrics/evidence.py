@@ -36,7 +36,7 @@ def score_2wiki_facts(prediction: Items, golds: Items) -> SetScore:
 
 def score_musique_support(prediction: Items, golds: Items) -> SetScore:
     """Paragraph numbers; nothing predicted where nothing is asked for is right."""
-    found, wanted = set(prediction), set(golds)
+    found, wanted = {int(i) for i in prediction}, {int(i) for i in golds}
     if not found and not wanted:
         return SetScore(1.0, 1.0, 1.0, 1.0)
     return _compare(list(found), list(wanted))

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clara_model.evaluation.bootstrap import bootstrap_mean
+from clara_model.evaluation.bootstrap import bootstrap_mean, compare_paired
 
 
 def test_interval_agrees_with_scipys_percentile_bootstrap() -> None:
@@ -45,3 +45,55 @@ def test_mean_lies_inside_its_interval_inside_the_values(values: list[float]) ->
     slack = 1e-9
     assert min(values) - slack <= interval.low <= interval.high <= max(values) + slack
     assert interval.value == pytest.approx(sum(values) / len(values))
+
+
+def test_questions_of_one_cluster_are_drawn_together() -> None:
+    values = [1.0] * 20 + [0.0] * 20
+    clusters = ["a"] * 20 + ["b"] * 20
+    alone, together = bootstrap_mean(values), bootstrap_mean(values, clusters=clusters)
+    assert together.value == alone.value == 0.5
+    assert (together.low, together.high) == (0.0, 1.0)  # two clusters: both may be the same
+    assert alone.low > 0.3
+
+
+def test_mean_is_over_questions_though_clusters_differ_in_size() -> None:
+    assert bootstrap_mean([1.0, 1.0, 1.0, 0.0], clusters=["a", "a", "a", "b"]).value == 0.75
+
+
+def test_clusters_must_be_given_for_all() -> None:
+    with pytest.raises(ValueError, match="2 values but 1 clusters"):
+        bootstrap_mean([1.0, 0.0], clusters=["a"])
+
+
+def test_better_system_is_told_with_a_small_p() -> None:
+    first, second = [1.0] * 30 + [0.0] * 30, [0.0] * 60
+    outcome = compare_paired(first, second)
+    assert outcome.difference == 0.5
+    assert outcome.low > 0
+    assert outcome.p_value == pytest.approx(1 / 1001)
+    assert outcome.verdict == "the first is higher"
+    assert compare_paired(second, first).verdict == "the second is higher"
+
+
+def test_same_scores_show_no_difference() -> None:
+    outcome = compare_paired([0.0, 1.0, 1.0], [0.0, 1.0, 1.0])
+    assert (outcome.difference, outcome.p_value) == (0.0, 1.0)
+    assert outcome.verdict == "no difference shown"
+
+
+def test_p_value_is_the_exact_one_of_all_swaps() -> None:
+    # Of the 16 sign patterns of four equal differences two are as far from 0: p = 1/8.
+    outcome = compare_paired([1.0] * 4, [0.0] * 4, samples=20000)
+    assert outcome.p_value == pytest.approx(1 / 8, abs=0.01)
+    assert not outcome.shown
+
+
+def test_difference_within_two_clusters_is_not_shown() -> None:
+    clusters = [0] * 20 + [1] * 20
+    assert compare_paired([1.0] * 40, [0.0] * 40).shown
+    assert not compare_paired([1.0] * 40, [0.0] * 40, clusters=clusters).shown
+
+
+def test_other_questions_cannot_be_compared() -> None:
+    with pytest.raises(ValueError, match="not the same questions"):
+        compare_paired([1.0], [1.0, 0.0])

@@ -3,7 +3,7 @@ from __future__ import annotations
 from itertools import combinations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clara_model.errors import ConfigError
@@ -63,6 +63,7 @@ def test_chinese_characters_are_tokens_and_latin_words_stay_whole() -> None:
     ]  # fmt: skip
 
 
+@settings(deadline=None)  # the first call imports
 @given(
     name=st.sampled_from(ANSWER_NAMES),
     prediction=st.text(max_size=20),
