@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
 from typing import Any, Literal
 
 from pydantic import (
@@ -17,8 +15,8 @@ from pydantic import (
     model_validator,
 )
 
-from clara_model.errors import ConfigError
 from configs.providers import PRESETS, Price, Provider, StructuredOutput, recognise
+from configs.secrets import REFERENCE, read_secret
 
 Role = Literal["questions", "verification", "teacher", "vision"]
 # Keys of an endpoint that change how fast or how dearly replies come, but not what they say.
@@ -26,8 +24,6 @@ ENDPOINT_NEUTRAL = frozenset({
     "api_key", "concurrency", "timeout_s", "connect_timeout_s", "max_retries",
     "requests_per_minute", "tokens_per_minute", "max_cost", "max_requests", "prices",
 })  # fmt: skip
-
-_REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 class Settings(BaseModel):
@@ -66,7 +62,9 @@ class EndpointSettings(Settings):
     base_url: str = Field(default="embedded", description="`embedded`, or a URL ending in /v1")
     model: str = Field(default="embedded-rules", description="model name sent with each request")
     models: RoleModels = Field(default_factory=RoleModels, description="other models by role")
-    api_key: str | None = Field(default=None, description="${NAME} of an environment variable")
+    api_key: str | None = Field(
+        default=None, description="${NAME} of a variable, or ${secret:NAME}"
+    )
     structured_output: Literal["auto"] | StructuredOutput = Field(
         default="auto", description="how far the endpoint holds replies to a schema"
     )
@@ -130,8 +128,11 @@ class EndpointSettings(Settings):
     @classmethod
     def _reference_only(cls, value: str | None) -> str | None:
         # The value is not repeated in the message: it may be a real key.
-        if value is not None and not _REFERENCE.fullmatch(value):
-            raise ValueError("write ${NAME} and put the key into that environment variable")
+        if value is not None and not REFERENCE.fullmatch(value):
+            raise ValueError(
+                "write ${NAME} and put the key into that environment variable, or ${secret:NAME} "
+                "of a Prefect Secret block"
+            )
         return value
 
     @model_validator(mode="after")
@@ -174,15 +175,9 @@ class EndpointSettings(Settings):
         return {**PRESETS[self.provider].extra_body, **self.extra_body}
 
     def read_api_key(self) -> str | None:
-        """The key from the environment, or None where none is configured.
+        """The key from the environment or a Secret block, or None where none is configured.
 
         Raises:
-            ConfigError: If the variable that the configuration names is not set.
+            ConfigError: If what the configuration names is not there.
         """
-        if self.api_key is None:
-            return None
-        name = self.api_key[2:-1]
-        value = os.environ.get(name)
-        if not value:
-            raise ConfigError(f"environment variable {name} is not set: `export {name}=...`")
-        return value
+        return None if self.api_key is None else read_secret(self.api_key)

@@ -25,9 +25,19 @@ from configs.training import TrainingSettings
 
 
 class ExtractionSettings(Settings):
-    """Documents to Markdown text and images (Docling, native text layer, RapidOCR)."""
+    """Documents to Markdown text and images (Docling, RapidOCR)."""
 
     input: Path = Field(default=Path("data/samples"), description="a file, or a folder (recursive)")
+    mode: Literal["native", "layout", "auto"] = Field(
+        default="native",
+        description="of PDFs: the text layer and rules, without models; Docling's layout and table "
+        "models; or auto: layout if it can run here, else native",
+    )
+    artifacts_path: Path | None = Field(
+        default=None,
+        description="folder of Docling's models for layout, where there is no network; made by "
+        "`docling-tools models download layout tableformer -o DIR`",
+    )
     timeout_s: PositiveFloat = Field(default=120.0, description="wall-clock limit for one file")
     memory_mb: PositiveInt = Field(default=4096, description="memory limit of a worker process")
     max_pages: PositiveInt = Field(default=2000, description="a file with more pages is set aside")
@@ -142,12 +152,21 @@ class TrackingSettings(Settings):
 
 
 class ExecutionSettings(Settings):
-    """How data steps run on this machine, and where deployments go."""
+    """How data steps run on this machine, where stages run, and who hears of failures."""
 
     workers: PositiveInt = Field(default=2, description="worker processes of data steps")
     retries: NonNegativeInt = Field(default=2, description="of tasks where retrying makes sense")
-    cpu_pool: str = Field(default="cpu", description="work pool of data steps")
-    gpu_pool: str = Field(default="gpu", description="work pool of training and evaluation")
+    dispatch: Literal["process", "deployments"] = Field(
+        default="process",
+        description="the pipeline's stages: all in its own process, or each sent as a run of its "
+        "deployment to a work pool and waited for (`clara deploy` makes them)",
+    )
+    poll_s: PositiveFloat = Field(default=5.0, description="how often a stage sent away is asked")
+    notify: str | None = Field(
+        default=None,
+        pattern=r"^[a-z0-9-]+/[a-z0-9-]+$",
+        description="Prefect notification block that hears of failures: slack-webhook/my-block",
+    )
 
 
 class SweepSettings(Settings):

@@ -7,11 +7,35 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import timedelta
 
 log = logging.getLogger(__name__)
 
 _LINE_EVERY_S = 10.0
+
+Observer = Callable[[str, int, int], None]
+_observer: ContextVar[Observer | None] = ContextVar("progress_observer", default=None)
+
+
+@contextmanager
+def watch_progress(observer: Observer) -> Iterator[None]:
+    """Call `observer(description, done, total)` on any progress inside the block.
+
+    It is called from wherever the work is done, an event loop included: it must return at once.
+    """
+    token = _observer.set(observer)
+    try:
+        yield
+    finally:
+        _observer.reset(token)
+
+
+def tell_progress(description: str, done: int, total: int) -> None:
+    """Tell the observer alone, if there is one, how far something has come."""
+    observer = _observer.get()
+    if observer is not None:
+        observer(description, done, total)
 
 
 @contextmanager
@@ -23,9 +47,25 @@ def progress(description: str, total: int) -> Iterator[Callable[..., None]]:
     """
     if sys.stderr.isatty():
         with _bar(description, total) as advance:
-            yield advance
+            yield _observed(advance, description, total)
     else:
-        yield _lines(description, total)
+        yield _observed(_lines(description, total), description, total)
+
+
+def _observed(advance: Callable[..., None], description: str, total: int) -> Callable[..., None]:
+    """`advance` that also tells who watches: whoever did when the progress began."""
+    observer = _observer.get()
+    if observer is None:
+        return advance
+    done = 0
+
+    def both(count: int = 1, note: str = "", left_s: float | None = None) -> None:
+        nonlocal done
+        done += count
+        advance(count, note, left_s)
+        observer(f"{description}, {note}" if note else description, done, total)
+
+    return both
 
 
 @contextmanager
