@@ -103,6 +103,9 @@ class Ablation(Settings):
     metric: Literal["stage1.em", "stage3.em", "stage3.recall@1", "five_docs.em"] = Field(
         description="what is compared, on the same questions"
     )
+    questions: Literal["name", "alias"] = Field(
+        default="name", description="how stage 3's questions name whom they ask about"
+    )
     change: dict[str, Any] = Field(min_length=1, description="dotted keys of this file, new values")
     common: dict[str, Any] = Field(
         default={}, description="changed in the reference as well: fewer steps, another rate"

@@ -215,7 +215,8 @@ def _score(
                    "doc_max_length": config.model.doc_max_length},
         "stage1": {"num_candidates": recipe.num_candidates},
         "stage3": {"num_candidates": recipe.num_candidates}
-        | ({"described": True} if recipe.described_share else {}),
+        | ({"described": True} if recipe.described_share else {})
+        | ({"query_init": "random"} if recipe.query_init == "random" else {}),
         "five_docs": {"num_docs": config.five_docs.k},
         "two_hop": {"num_candidates": two_hop.num_candidates, "hint_share": two_hop.hint_share},
     }  # fmt: skip

@@ -12,6 +12,7 @@ from clara_model.evaluation.metrics import score
 from clara_model.evaluation.metrics.retrieval import recall_at, reciprocal_rank
 from clara_model.evaluation.systems import rank, score_candidates
 from clara_model.memory import MemoryStore, build_memory
+from clara_model.modeling.adapters import QUERY_REASONER
 from clara_model.retrieval import Bm25Index
 from clara_model.world import shortcut_scores
 from tasks.learning.rows import (
@@ -87,7 +88,7 @@ def _five_docs(settings: Record, needs: dict[str, Path], store: Path) -> Sets:
 
 
 def _stage3(settings: Record, needs: dict[str, Path], store: Path) -> Sets:
-    """Candidates ranked by the model, by the encoder that it started from, and by BM25."""
+    """Candidates ranked by the model, by what it started from, and by BM25."""
     sets = {
         "name": _by_name(settings),
         "alias": questions(settings["questions"], settings["num_candidates"], BY_ALIAS),
@@ -96,13 +97,28 @@ def _stage3(settings: Record, needs: dict[str, Path], store: Path) -> Sets:
         sets["described"] = described_questions(settings["questions"], settings["num_candidates"])
     every = [row["docs"] for rows in sets.values() for row in rows]
     model, memories = _compressed(settings, needs, store, every)
-    return {name: _retrieved(settings, model, memories, rows) for name, rows in sets.items()}
+    found = {name: _retrieved(settings, model, memories, rows) for name, rows in sets.items()}
+    if settings.get("query_init") == "random":
+        # Back to where it started: B is zero, whatever A is drawn. Nothing is asked of it after.
+        model.reset_adapter(QUERY_REASONER)
+        start = model.represent_queries
+    else:
+        start = _as_documents(model)
+    for name, rows in sets.items():
+        queries = start([row["question"] for row in rows], _COMPRESS_BATCH)
+        scores = _rank_scores("before.", rows, _ranked(rows, memories, queries))
+        found[name]["scores"] |= scores
+    return found
+
+
+def _as_documents(model: Clara) -> Callable[[list[str], int], torch.Tensor]:
+    """Questions under the encoder, which is what a query reasoner starts from."""
+    return lambda asked, batch_size: model.compress_documents(asked, batch_size).flatten(1)
 
 
 def _retrieved(settings: Record, model: Clara, memories: MemoryStore, rows: list[Record]) -> Record:
     asked = [row["question"] for row in rows]
     ranking = _ranked(rows, memories, model.represent_queries(asked, _COMPRESS_BATCH))
-    before = _ranked(rows, memories, model.compress_documents(asked, _COMPRESS_BATCH).flatten(1))
     k = model.config.generation_top_k
     chosen = [
         [row["docs"][i] for i in places[:k]] for row, places in zip(rows, ranking, strict=True)
@@ -112,7 +128,6 @@ def _retrieved(settings: Record, model: Clara, memories: MemoryStore, rows: list
         rows,
         em=_matches(rows, answers),
         **_rank_scores("", rows, ranking),
-        **_rank_scores("before.", rows, before),
         **_rank_scores("bm25.", rows, _bm25(rows)),
     )
 

@@ -163,7 +163,7 @@ def _ablations(config: LearningConfig, plan: Plan, results: Results, samples: in
     for name, ablation in config.ablations.items():
         pairs = {seed: plan.ablations[seed, name] for seed in seeds}
         part, _, metric = ablation.metric.partition(".")
-        questions = "several" if part == "five_docs" else "name"
+        questions = "several" if part == "five_docs" else ablation.questions
         reference, variant = (
             gather(results, {seed: pair[i] for seed, pair in pairs.items()}, questions, metric)
             for i in (0, 1)
