@@ -9,6 +9,7 @@ from clara_model.errors import ConfigError
 from configs.base import ENDPOINT_NEUTRAL, EndpointSettings, Settings
 from configs.schema import PipelineConfig
 from tasks.extraction.convert import VERSION as EXTRACTION_VERSION
+from tasks.extraction.modes import extraction_identity
 from tasks.llm.embedded import RULES_VERSION
 from tasks.manifests import Step
 from tasks.synthesis.prompts import PROMPT_VERSION
@@ -52,7 +53,8 @@ def _data_steps(config: PipelineConfig, ws: Workspace) -> list[Step]:
     return [
         Step(
             "extract", "documents to text and images", EXTRACTION_VERSION,
-            _decisive(config.extraction), (config.extraction.input,),
+            _decisive(config.extraction) | extraction_identity(config.extraction),
+            (config.extraction.input,),
             (ws.raw_knowledge, ws.extracted_assets),
         ),
         Step(

@@ -10,6 +10,7 @@ from statistics import median
 from typing import Literal
 
 from tasks.extraction.boxes import CJK, Box, join_row, split_rows, wrap_text
+from tasks.extraction.document import Rect
 from tasks.extraction.tables import find_tables
 
 # Fonts of symbols without a map to characters yield the names of their glyphs (SM590000, a182).
@@ -41,8 +42,7 @@ class Block:
     text: str
     size: float
     page: int
-    top: float = 0.0
-    bottom: float = 0.0
+    box: Rect = (0.0, 0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +87,13 @@ def build_blocks(region: Sequence[Box], style: Style, page: int) -> list[Block]:
             lines = [join_row(row) for row in run if not isinstance(row, Box)]
             blocks += _build_text(lines, style, page)
     for picture in sorted((b for b in region if b.kind == "picture"), key=lambda b: b.top):
-        at = next((i for i, b in enumerate(blocks) if b.top >= picture.top), len(blocks))
+        at = next((i for i, b in enumerate(blocks) if b.box[1] >= picture.top), len(blocks))
         blocks.insert(at, _fixed(picture, "picture", page))
     return blocks
 
 
 def _fixed(box: Box, kind: Kind, page: int) -> Block:
-    return Block(kind, box.text, 0.0, page, box.top, box.bottom)
+    return Block(kind, box.text, 0.0, page, (box.left, box.top, box.right, box.bottom))
 
 
 def _build_text(lines: Sequence[Box], style: Style, page: int) -> list[Block]:
@@ -168,7 +168,8 @@ def is_item(text: str) -> bool:
 def _to_block(group: Sequence[Box], style: Style, page: int) -> Block:
     size = median(line.height for line in group)
     kind, text = _name_kind(group, size, style)
-    return Block(kind, text, size, page, group[0].top, group[-1].bottom)
+    left, right = min(line.left for line in group), max(line.right for line in group)
+    return Block(kind, text, size, page, (left, group[0].top, right, group[-1].bottom))
 
 
 def _name_kind(group: Sequence[Box], size: float, style: Style) -> tuple[Kind, str]:

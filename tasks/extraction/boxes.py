@@ -123,13 +123,15 @@ def join_words(words: Iterable[Box], *, touching: bool = True) -> list[Box]:
 def _without_shadows(words: Iterable[Box]) -> list[Box]:
     """Words without those drawn a second time, slightly moved, to look bold or raised."""
     kept: list[Box] = []
-    seen: dict[str, list[Box]] = {}
+    seen: dict[tuple[str, int], list[Box]] = {}
     for word in words:
         near = 0.3 * word.height
-        same = seen.setdefault(word.text, [])
-        if any(abs(w.left - word.left) < near and abs(w.top - word.top) < near for w in same):
+        # In steps of a word's height only neighbours can be so near: a page is read in linear time.
+        step = int(word.top // max(word.height, 1.0))
+        around = [w for s in (step - 1, step, step + 1) for w in seen.get((word.text, s), ())]
+        if any(abs(w.left - word.left) < near and abs(w.top - word.top) < near for w in around):
             continue
-        same.append(word)
+        seen.setdefault((word.text, step), []).append(word)
         kept.append(word)
     return kept
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from tasks.extraction.blocks import Block, Style, build_blocks, join_lines, measure_style
 from tasks.extraction.boxes import order_regions
+from tasks.extraction.document import Place
 from tasks.extraction.furniture import Page, strip_furniture
 
 _OPEN_END = re.compile(r"[\w,，、\-–(\u00ad]$")
@@ -18,10 +19,11 @@ _DEEPEST = 4
 
 @dataclass(frozen=True, slots=True)
 class Composed:
-    """Markdown, and for each page its number and the offset of its first character."""
+    """Markdown; for each page its number and the offset of its first character; its blocks."""
 
     content: str
     page_starts: tuple[tuple[int, int], ...]
+    places: tuple[Place, ...] = ()
 
 
 def compose(pages: Sequence[Page]) -> Composed:
@@ -44,6 +46,7 @@ def render(blocks: Sequence[Block], numbers: Sequence[int], style: Style) -> Com
     levels = _heading_levels(blocks)
     content = ""
     starts: dict[int, int] = {}
+    places: list[Place] = []
     last: Block | None = None
     for block in blocks:
         text = (
@@ -51,15 +54,17 @@ def render(blocks: Sequence[Block], numbers: Sequence[int], style: Style) -> Com
         )
         if last is not None and _runs_on(last, block):
             joined = join_lines(content, text, style.words)
-            starts.setdefault(block.page, max(len(joined) - len(text), 0))
+            start = max(len(joined) - len(text), 0)
             content = joined
         else:
             if last is not None:
                 content += "\n" if last.kind == block.kind == "item" else "\n\n"
-            starts.setdefault(block.page, len(content))
+            start = len(content)
             content += text
+        starts.setdefault(block.page, start)
+        places.append(Place(start, block.page, block.box))
         last = block
-    return Composed(content, _fill_starts(starts, numbers, len(content)))
+    return Composed(content, _fill_starts(starts, numbers, len(content)), tuple(places))
 
 
 def _heading_levels(blocks: Sequence[Block]) -> dict[float, int]:

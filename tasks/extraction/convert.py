@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from clara_model.errors import ConfigError, DataError
-from configs.schema import PipelineConfig
+from configs.schema import ExtractionSettings, PipelineConfig
 from tasks.extraction.images import remove_orphans
-from tasks.extraction.read import Job
-from tasks.extraction.workers import read_files
+from tasks.extraction.modes import choose_mode
+from tasks.extraction.read import Job, rejected
+from tasks.extraction.workers import limits_of, read_files
 from tasks.progress import progress
 from tasks.storage import Journal, Record, Reject, StepResult, hash_file, hash_json, write_jsonl
 from tasks.workspace import Workspace
@@ -19,7 +21,7 @@ log = logging.getLogger(__name__)
 
 STEP = "extract"
 # Part of the journal's fingerprint: raise it when the same file would come out differently.
-VERSION = 2
+VERSION = 3
 
 
 def extract_documents(config: PipelineConfig, workspace: Workspace) -> StepResult:
@@ -33,15 +35,19 @@ def extract_documents(config: PipelineConfig, workspace: Workspace) -> StepResul
         pages and pictures missing from documents that were kept) and the rejects.
 
     Raises:
-        ConfigError: If the input does not exist.
-        DataError: If it holds no file, or none of its files can be read.
+        ConfigError: If the input does not exist, or `extraction.mode` layout cannot run.
+        DataError: If the input holds no file, or none of its files can be read.
     """
-    settings = config.extraction
+    settings = choose_mode(config.extraction)
     root = settings.input if settings.input.is_dir() else settings.input.parent
     jobs = list_files(settings.input)
     journal_path = workspace.progress / f"{STEP}.jsonl"
-    with Journal(journal_path, journal_fingerprint(config)) as journal:
-        done = {j.file_path: r for j in jobs if (r := _finished(journal, j, workspace)) is not None}
+    with Journal(journal_path, journal_fingerprint(settings)) as journal:
+        done = {
+            job.file_path: record
+            for job in jobs
+            if (record := _finished(journal, job, workspace, settings)) is not None
+        }
         missing = [job for job in jobs if job.file_path not in done]
         if done:
             log.info("extraction continues: %d of %d files are done", len(done), len(jobs))
@@ -69,10 +75,10 @@ def extract_documents(config: PipelineConfig, workspace: Workspace) -> StepResul
     return result
 
 
-def journal_fingerprint(config: PipelineConfig) -> str:
-    """What a journal's records depend on, besides the files themselves."""
-    settings = config.extraction.model_dump(mode="json", exclude={"input"})
-    return hash_json([VERSION, settings])
+def journal_fingerprint(settings: ExtractionSettings) -> str:
+    """What a journal's records depend on, besides the files themselves; `auto` is resolved."""
+    kept = settings.model_dump(mode="json", exclude={"input", "timeout_s", "memory_mb"})
+    return hash_json([VERSION, kept])
 
 
 def list_files(source: Path) -> list[Job]:
@@ -83,30 +89,50 @@ def list_files(source: Path) -> list[Job]:
         DataError: If there is no file.
     """
     if source.is_file():
-        return [Job(source, source.name, hash_file(source))]
+        return [_job(source, source.name)]
     if not source.is_dir():
         raise ConfigError(
             f"extraction.input: {source} does not exist; name a file or a folder, "
             "for example with --set extraction.input=PATH"
         )
     found = {
-        path.relative_to(source).as_posix(): path for path in source.rglob("*") if path.is_file()
+        _readable(path.relative_to(source).as_posix()): path
+        for path in source.rglob("*")
+        if path.is_file() or (path.is_symlink() and not path.exists())
     }
     names = sorted(n for n in found if not any(part.startswith(".") for part in n.split("/")))
     if not names:
         raise DataError(f"extraction.input: {source} holds no files")
-    return [Job(found[name], name, hash_file(found[name])) for name in names]
+    return [_job(found[name], name) for name in names]
+
+
+def _job(path: Path, name: str) -> Job:
+    try:
+        return Job(path, name, hash_file(path), path.stat().st_size)
+    except OSError as err:
+        return Job(path, name, "", problem=f"cannot be opened ({err.strerror})")
+
+
+def _readable(name: str) -> str:
+    """A name as text: that of a file from an old system may hold bytes that are not UTF-8."""
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def _key(job: Job) -> str:
     return f"{job.file_path}:{job.sha256}"
 
 
-def _finished(journal: Journal, job: Job, workspace: Workspace) -> Record | None:
+def _finished(
+    journal: Journal, job: Job, workspace: Workspace, settings: ExtractionSettings
+) -> Record | None:
     """A file's record from an earlier run, if all of its pictures still exist."""
+    if job.problem:
+        return rejected(job.problem)
     record = journal.records.get(_key(job))
-    if record is None or record["row"] is None:
-        return record
+    if record is None:
+        return None
+    if record["row"] is None:
+        return record if record.get("limits") in (None, limits_of(settings)) else None
     names = record["row"]["extracted_images"]
     if all((workspace.extracted_assets / name).is_file() for name in names):
         return record

@@ -7,15 +7,21 @@ import os
 import re
 import tempfile
 import warnings
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 MAX_PIXELS = 60_000_000  # a larger picture is set aside before it is decoded
 
 _SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "TIFF": ".tiff", "WEBP": ".webp", "GIF": ".gif"}
-_VECTOR = {b"\xd7\xcd\xc6\x9a": "WMF", b"\x01\x00\x09\x00": "WMF", b"\x01\x00\x00\x00": "EMF"}
+_RECURRING = 3  # a picture seen so often in one document is decoration
+_WMF = (b"\xd7\xcd\xc6\x9a", b"\x01\x00\x09\x00", b"\x02\x00\x09\x00")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,32 +39,54 @@ def mark(name: str) -> str:
     return f"[IMAGE_REF: extracted_assets/{name}]"
 
 
-def check_picture(data: bytes) -> Picture:
+def check_picture(data: bytes, frame: int | None = None) -> Picture:
     """Decode a picture's bytes once to see that they hold what they promise.
+
+    Args:
+        data: The bytes of a picture file.
+        frame: Of a file with several frames, the one to take out, as PNG.
 
     Returns:
         The picture, with a reason and without data where it cannot be read.
     """
     from PIL import Image
 
-    if kind := _VECTOR.get(data[:4]):
+    if kind := _vector_kind(data):
         return Picture(reason=f"{kind} vector graphics cannot be read")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(BytesIO(data)) as image:
+                if frame is not None:
+                    image.seek(frame)
                 width, height = image.size
                 if width * height > MAX_PIXELS:
                     return Picture(reason=f"{width} x {height} pixels are more than {MAX_PIXELS:,}")
                 if image.format not in _SUFFIXES and image.format != "BMP":
                     return Picture(reason=f"{image.format} pictures cannot be read")
                 image.load()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as err:
-        return Picture(reason=f"broken or not a picture ({_first_line(err)})")
+                if frame is not None:
+                    data = _to_png(image)
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as err:
+        return Picture(reason=f"broken or not a picture ({first_line(err)})")
     return Picture(data=data, width=width, height=height)
 
 
-def _first_line(err: Exception) -> str:
+def _vector_kind(data: bytes) -> str:
+    if data[:4] == b"\x01\x00\x00\x00" and data[40:44] == b" EMF":
+        return "EMF"
+    return "WMF" if data[:4] in _WMF else ""
+
+
+def _to_png(image: Image) -> bytes:
+    buffer = BytesIO()
+    kept = image if image.mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16") else None
+    (kept or image.convert("RGB")).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def first_line(err: Exception) -> str:
+    """What an error says, in one line."""
     return str(err).splitlines()[0] if str(err) else type(err).__name__
 
 
@@ -106,6 +134,12 @@ class PictureStore:
         noun = "picture" if self.num_small == 1 else "pictures"
         note = f"{self.num_small} {noun} with a side under {self.min_side} pixels: decoration"
         return [*self.reasons, note]
+
+
+def find_recurring(marks: Iterable[str]) -> set[str]:
+    """Marks that occur on and on in one document: logos, badges of headings, bullets."""
+    counts = Counter(mark for mark in marks if mark)
+    return {mark for mark, count in counts.items() if count >= _RECURRING}
 
 
 def save_picture(folder: Path, stem: str, data: bytes) -> str:

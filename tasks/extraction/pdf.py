@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import logging
-import re
-from collections import Counter
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +11,23 @@ from clara_model.errors import DataError
 from configs.schema import ExtractionSettings
 from tasks.extraction.boxes import Box, join_row, join_words, split_rows
 from tasks.extraction.compose import compose
-from tasks.extraction.document import Extracted
+from tasks.extraction.document import Extracted, Rect
 from tasks.extraction.furniture import Page
-from tasks.extraction.images import MAX_PIXELS, PictureStore
+from tasks.extraction.images import MAX_PIXELS, PictureStore, find_recurring, first_line
 from tasks.extraction.ocr import read_boxes
-from tasks.extraction.pdf_objects import Rect, find_grids, join_pictures, read_pictures, read_rules
+from tasks.extraction.pdf_objects import (
+    draw,
+    find_grids,
+    find_pictures,
+    join_pictures,
+    read_pictures,
+    read_rules,
+)
+from tasks.extraction.pdf_words import FEW_LETTERS, TextLayer, is_unusable
 from tasks.extraction.tables import grid_to_table
 
 log = logging.getLogger(__name__)
 
-_MONO = re.compile(r"mono|courier|consol|typewriter|lettergothic|menlo|CMTT|SFTT", re.IGNORECASE)
-_BOLD = re.compile(r"bold|black|heavy|BX\d|demi|[-,]B$|Bd", re.IGNORECASE)
-_BROKEN = re.compile(r"\ufffd|\(cid:\d+\)|GLYPH<|[\ue000-\uf8ff]")
-_FEW_LETTERS = 20  # a scanned page may still carry a stamp or a page number as text
-_RECURRING = 3  # a picture seen so often in one document is decoration
 _LONGEST_LABEL = 40  # characters
 _FULL_PAGE = 0.7  # share of the page's area that a scan covers
 
@@ -40,35 +40,55 @@ def read_pdf(path: Path, settings: ExtractionSettings, store: PictureStore) -> E
     """
     import pypdfium2 as pdfium
 
-    document = _open(path, settings.max_pages)
+    document = open_pdf(path, settings.max_pages)
+    problems: list[str] = []
+    pages: list[Page] = []
+    num_ocr = 0
     try:
-        words, problems = _read_words(path, settings)
-        pages: list[Page] = []
-        num_ocr = 0
-        for index in range(len(document)):
-            number = index + 1
+        layer = _open_layer(path, problems)
+        for number in range(1, len(document) + 1):
+            words = _read_words(layer, number, problems)
             try:
-                page = document[index]
+                page = document[number - 1]
+                read, by_ocr = read_page(page, number, words, settings, store)
+                page.close()
             except pdfium.PdfiumError as err:
-                problems.setdefault(number, f"cannot be opened ({err})")
+                problems.append(f"page {number}: cannot be read ({err})")
                 continue
-            read, by_ocr = _read_page(page, number, words.get(number, []), settings, store)
             pages.append(read)
             num_ocr += by_ocr
-            page.close()
     finally:
         document.close()
     composed = compose([_label_pictures(page) for page in _without_repeated(pages, store)])
     return Extracted(
         content=composed.content,
         page_starts=list(composed.page_starts),
+        places=list(composed.places),
         num_pages=len(pages),
         num_ocr_pages=num_ocr,
-        problems=[f"page {number}: {why}" for number, why in sorted(problems.items())],
+        problems=problems,
     )
 
 
-def _open(path: Path, max_pages: int) -> Any:
+def _open_layer(path: Path, problems: list[str]) -> TextLayer | None:
+    try:
+        return TextLayer(path)
+    except (RuntimeError, ValueError) as err:
+        problems.append(f"its text layer cannot be read ({first_line(err)})")
+        return None
+
+
+def _read_words(layer: TextLayer | None, number: int, problems: list[str]) -> list[Box]:
+    if layer is None:
+        return []
+    try:
+        return layer.read_page(number)
+    except (RuntimeError, ValueError) as err:
+        problems.append(f"page {number}: its text layer cannot be read ({first_line(err)})")
+        return []
+
+
+def open_pdf(path: Path, max_pages: int) -> Any:
     """Open a PDF with pypdfium2, which tells the ways of being broken apart."""
     import pypdfium2 as pdfium
     import pypdfium2.raw as raw
@@ -93,79 +113,20 @@ def _open(path: Path, max_pages: int) -> Any:
     return document
 
 
-@cache
-def _converter(timeout_s: float) -> Any:
-    from docling.datamodel.backend_options import PdfBackendOptions
-    from docling.datamodel.base_models import InputFormat
-    from docling.datamodel.pipeline_options import NativePdfPipelineOptions
-    from docling.document_converter import DocumentConverter, NativePdfFormatOption
-
-    options = NativePdfPipelineOptions(
-        generate_page_images=False,
-        generate_picture_images=False,
-        parser_threads=1,
-        document_timeout=timeout_s,
-    )
-    option = NativePdfFormatOption(
-        pipeline_options=options, backend_options=PdfBackendOptions(include_bitmap_images=False)
-    )
-    return DocumentConverter(
-        allowed_formats=[InputFormat.PDF], format_options={InputFormat.PDF: option}
-    )
-
-
-def _read_words(
-    path: Path, settings: ExtractionSettings
-) -> tuple[dict[int, list[Box]], dict[int, str]]:
-    """Words of each page from Docling's parser, and what went wrong on which page."""
-    result = _converter(settings.timeout_s).convert(path, raises_on_error=False)
-    words = {
-        page.page_no: [_word(cell, page.size.height) for cell in page.parsed_page.word_cells]
-        for page in result.pages
-        if page.parsed_page is not None
-    }
-    problems = {e.page_no or 0: e.error_message for e in result.errors}
-    if problems and not words:
-        log.warning("%s: docling read no page: %s", path.name, problems)
-    return {n: [w for w in found if w.text.strip()] for n, found in words.items()}, problems
-
-
-def _word(cell: Any, page_height: float) -> Box:
-    place = cell.rect.to_bounding_box().to_top_left_origin(page_height)
-    left, right = sorted((place.l, place.r))
-    top, bottom = sorted((place.t, place.b))
-    size = bottom - top
-    angle = round(cell.rect.angle) % 360
-    if 45 <= angle % 180 <= 135 and len(cell.text) > 1:
-        # Text that runs upwards: keep it out of the rows it passes.
-        size = right - left
-    return Box(
-        text=cell.text,
-        left=left,
-        top=top if size == bottom - top else bottom - size,
-        right=right,
-        bottom=bottom,
-        bold=bool(_BOLD.search(cell.font_name or "")),
-        mono=bool(_MONO.search(cell.font_name or "")),
-        size=size,
-    )
-
-
-def _read_page(
+def read_page(
     page: Any, number: int, words: list[Box], settings: ExtractionSettings, store: PictureStore
 ) -> tuple[Page, bool]:
     """Everything on one page, and whether OCR had to read it."""
     width, height = page.get_size()
     pictures = list(read_pictures(page, MAX_PIXELS))
-    scan = any(_covers(place, width, height) for place, _ in pictures)
-    by_ocr = settings.ocr and _needs_ocr(words, scan) and _has_ink(page)
+    by_ocr = settings.ocr and needs_ocr(page, words)
     if by_ocr:
-        scale = settings.ocr_dpi / 72
-        boxes = read_boxes(page.render(scale=scale).to_pil(), scale=1 / scale)
+        image, scale = draw(page, settings.ocr_dpi / 72)
+        boxes = read_boxes(image, scale=1 / scale)
         segments = join_words(boxes, touching=False)
     else:
         segments = _lay_out(words, page)
-    if sum(len(box.text) for box in segments) >= _FEW_LETTERS:
+    if sum(len(box.text) for box in segments) >= FEW_LETTERS:
         # The scan itself, or a background behind the text.
         pictures = [(p, pic) for p, pic in pictures if not _covers(p, width, height)]
     running = [(b.left, b.top, b.right, b.bottom) for b in segments if len(b.text) > _LONGEST_LABEL]
@@ -195,8 +156,7 @@ def _is_inside(box: Box, area: Box) -> bool:
 
 def _without_repeated(pages: list[Page], store: PictureStore) -> list[Page]:
     """Pages without pictures that recur on and on: badges of headings, logos, bullets."""
-    counts = Counter(b.text for page in pages for b in page.boxes if b.kind == "picture")
-    recurring = {text for text, count in counts.items() if count >= _RECURRING}
+    recurring = find_recurring(b.text for p in pages for b in p.boxes if b.kind == "picture")
     for text in recurring:
         store.drop(text)
     return [
@@ -205,18 +165,17 @@ def _without_repeated(pages: list[Page], store: PictureStore) -> list[Page]:
     ]
 
 
-def _needs_ocr(words: list[Box], scan: bool) -> bool:
-    text = "".join(word.text for word in words)
-    if not text:
-        return True
-    if len(_BROKEN.findall(text)) > 0.1 * len(text):
-        return True  # fonts without a map to characters
-    return scan and len(text) < _FEW_LETTERS
+def needs_ocr(page: Any, words: list[Box]) -> bool:
+    """Whether a page shows text that its text layer does not hold."""
+    size = page.get_size()
+    scan = any(_covers(place, *size) for _, place in find_pictures(page))
+    return is_unusable(words, scan) and _has_ink(page)
 
 
 def _has_ink(page: Any) -> bool:
-    low, high = page.render(scale=0.25, grayscale=True).to_pil().getextrema()
-    return bool(high - low > 8)
+    levels = draw(page, 0.25)[0].convert("L").histogram()
+    present = [level for level, count in enumerate(levels) if count]
+    return present[-1] - present[0] > 8
 
 
 def _covers(place: Rect, width: float, height: float) -> bool:
@@ -232,5 +191,6 @@ def _lay_out(words: list[Box], page: Any) -> list[Box]:
         if made := grid_to_table(xs, ys, words):
             table, used = made
             tables.append(table)
-            words = [word for word in words if word not in used]
+            taken = set(used)
+            words = [word for word in words if word not in taken]
     return [*join_words(words), *tables]

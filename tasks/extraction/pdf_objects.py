@@ -8,11 +8,13 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Iterator, Sequence
 from io import BytesIO
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tasks.extraction.images import Picture
+from tasks.extraction.document import Rect
+from tasks.extraction.images import Picture, check_picture
 
-Rect = tuple[float, float, float, float]  # left, top, right, bottom
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 _THIN = 3.0  # points; a narrower shape is a rule
 _SHORT = 8.0  # points; shorter lines are parts of letters and drawings
@@ -20,6 +22,7 @@ _MAX_SHAPES = 20_000  # a drawing with more is no table
 _MAX_RULES = 1_500
 _NEAR = 6.0  # points between pictures that belong together
 _DRAWN_SCALE = 150 / 72
+_MAX_SIDE = 4000  # pixels of a page that is drawn
 
 
 def read_objects(page: Any, kinds: Sequence[int]) -> Iterator[tuple[Any, Any]]:
@@ -142,15 +145,21 @@ def _positions(values: Sequence[float]) -> list[float]:
     return positions
 
 
-def read_pictures(page: Any, max_pixels: int) -> Iterator[tuple[Rect, Picture]]:
-    """Pictures of a page, with their places; those that cannot be read carry a reason."""
-    import pypdfium2 as pdfium
+def find_pictures(page: Any) -> Iterator[tuple[Any, Rect]]:
+    """Picture objects of a page, undecoded, with their places."""
     import pypdfium2.raw as raw
 
     for item, matrix in read_objects(page, [raw.FPDF_PAGEOBJ_IMAGE]):
         corners = [matrix.on_point(x, y) for x, y in item.get_quad_points()]
         xs, ys = [x for x, _ in corners], [y for _, y in corners]
-        place = to_view(page, min(xs), min(ys), max(xs), max(ys))
+        yield item, to_view(page, min(xs), min(ys), max(xs), max(ys))
+
+
+def read_pictures(page: Any, max_pixels: int) -> Iterator[tuple[Rect, Picture]]:
+    """Pictures of a page, with their places; those that cannot be read carry a reason."""
+    import pypdfium2 as pdfium
+
+    for item, place in find_pictures(page):
         try:
             yield place, _read_picture(item, max_pixels)
         except (pdfium.PdfiumError, OSError, ValueError, ZeroDivisionError) as err:
@@ -166,7 +175,7 @@ def _read_picture(item: Any, max_pixels: int) -> Picture:
     plain = not raw.FPDFPageObj_HasTransparency(item)
     colour = item.get_metadata().colorspace
     if plain and item.get_filters() == ["DCTDecode"] and colour != raw.FPDF_COLORSPACE_DEVICECMYK:
-        return Picture(data=bytes(item.get_data()), width=width, height=height)
+        return check_picture(bytes(item.get_data()))
     image = item.get_bitmap(render=True).to_pil()
     buffer = BytesIO()
     image.save(buffer, "PNG")
@@ -221,10 +230,16 @@ def _is_near(a: Rect, b: Rect) -> bool:
 
 
 def _draw(page: Any, place: Rect) -> Picture:
-    image = page.render(scale=_DRAWN_SCALE).to_pil()
-    box = [round(value * _DRAWN_SCALE) for value in place]
+    image, scale = draw(page, _DRAWN_SCALE)
+    box = [round(value * scale) for value in place]
     left, top = max(box[0] - 2, 0), max(box[1] - 2, 0)
     image = image.crop((left, top, min(box[2] + 2, image.width), min(box[3] + 2, image.height)))
     buffer = BytesIO()
     image.save(buffer, "PNG")
     return Picture(data=buffer.getvalue(), width=image.width, height=image.height)
+
+
+def draw(page: Any, scale: float) -> tuple[Image, float]:
+    """A page as an image, and its real scale: pages may claim to be as large as a house."""
+    scale = min(scale, _MAX_SIDE / max(page.get_size()))
+    return page.render(scale=scale).to_pil(), scale

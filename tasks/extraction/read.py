@@ -9,18 +9,24 @@ from typing import Any
 from clara_model.errors import DataError
 from configs.schema import ExtractionSettings
 from tasks.extraction.document import Extracted
-from tasks.extraction.images import PictureStore, check_picture, mark, save_picture
+from tasks.extraction.images import PictureStore, first_line, mark
+from tasks.extraction.provenance import describe_images
 from tasks.extraction.sniff import Kind, sniff
 from tasks.storage import Record
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A file to read: where it lies, its name in the rows, the hash of its bytes."""
+    """A file to read: where it lies, its name in the rows, hash and number of its bytes.
+
+    `problem` tells why it cannot even be opened.
+    """
 
     path: Path
     file_path: str
     sha256: str
+    size: int = 0
+    problem: str = ""
 
 
 def read_file(job: Job, root: Path, assets: Path, settings: ExtractionSettings) -> Record:
@@ -32,27 +38,37 @@ def read_file(job: Job, root: Path, assets: Path, settings: ExtractionSettings) 
     """
     try:
         kind = sniff(job.path, max_file_mb=settings.max_file_mb, max_pages=settings.max_pages)
-        if kind == "image":
-            return _read_image(job, assets)
-        store = PictureStore(assets, job.path.stem, settings.min_image_side)
-        extracted = _read_document(job, kind, root, store, settings)
-    except DataError as err:
-        return {"row": None, "reasons": [str(err)], "stats": {}}
+        is_picture = kind == "image"
+        # A picture that is a file of its own is no decoration, however small.
+        store = PictureStore(assets, job.path.stem, 1 if is_picture else settings.min_image_side)
+        extracted = _read(job, kind, root, store, settings)
+    except (DataError, OSError) as err:
+        return rejected(first_line(err))
+    _forget_lost_pictures(extracted, store)
     reasons = [*extracted.problems, *store.all_reasons()]
     if not extracted.content.strip():
-        why = "no text and no pictures found"
-        return {"row": None, "reasons": ["; ".join([why, *reasons])], "stats": {}}
-    row = _row(job, extracted.content, "document", store.names)
-    row["page_starts"] = [list(start) for start in extracted.page_starts]
+        return rejected("; ".join(["no text and no pictures found", *reasons]))
+    source_type = "image" if is_picture else "document"
     stats = {"pages": extracted.num_pages, "ocr_pages": extracted.num_ocr_pages}
-    return {"row": row, "reasons": reasons, "stats": stats}
+    return {"row": _row(job, extracted, source_type, store), "reasons": reasons, "stats": stats}
 
 
-def _read_document(
+def rejected(reason: str, **more: Any) -> Record:
+    """The record of a file that is set aside."""
+    return {"row": None, "reasons": [reason], "stats": {}, **more}
+
+
+def _read(
     job: Job, kind: Kind, root: Path, store: PictureStore, settings: ExtractionSettings
 ) -> Extracted:
-    from tasks.extraction import markup
+    if kind == "image":
+        from tasks.extraction.picture_files import read_picture_file
 
+        return read_picture_file(job.path, settings, store)
+    if kind == "pdf" and settings.mode == "layout":
+        from tasks.extraction.layout import read_layout
+
+        return read_layout(job.path, settings, store)
     if kind == "pdf":
         from tasks.extraction.pdf import read_pdf
 
@@ -60,7 +76,9 @@ def _read_document(
     if kind in ("docx", "pptx", "xlsx"):
         from tasks.extraction.office import read_office
 
-        return read_office(job.path, store)
+        return read_office(job.path, kind, store)
+    from tasks.extraction import markup
+
     if kind == "text":
         return markup.read_text(job.path)
     pictures = markup.LinkedPictures(job.path, root, store)
@@ -68,22 +86,23 @@ def _read_document(
     return reader(job.path, pictures)
 
 
-def _read_image(job: Job, assets: Path) -> Record:
-    data = job.path.read_bytes()
-    picture = check_picture(data)
-    if picture.reason:
-        return {"row": None, "reasons": [picture.reason], "stats": {}}
-    name = save_picture(assets, job.path.stem, data)
-    return {"row": _row(job, mark(name), "image", [name]), "reasons": [], "stats": {}}
+def _forget_lost_pictures(extracted: Extracted, store: PictureStore) -> None:
+    """Drop pictures that the text does not mention: they went with a page's furniture."""
+    for text in map(mark, list(store.names)):
+        if text not in extracted.content:
+            store.drop(text)
 
 
-def _row(job: Job, content: str, source_type: str, names: list[str]) -> dict[str, Any]:
+def _row(job: Job, extracted: Extracted, source_type: str, store: PictureStore) -> dict[str, Any]:
     return {
         "file_path": job.file_path,
-        "filename": job.path.name,
-        "content": content,
+        "filename": job.file_path.rpartition("/")[2],
+        # Lone surrogates of broken fonts cannot be written as UTF-8.
+        "content": extracted.content.encode("utf-8", "replace").decode("utf-8"),
         "source_type": source_type,
-        "extracted_images": list(names),
+        "extracted_images": list(store.names),
         "sha256": job.sha256,
-        "page_starts": [],
+        "page_starts": [list(start) for start in extracted.page_starts],
+        "places": [place.to_row() for place in extracted.places],
+        "images": describe_images(extracted, store.names),
     }

@@ -6,8 +6,11 @@ that the parent watches and kills. Processes are kept, because importing Docling
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import logging
 import multiprocessing
+import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -16,15 +19,18 @@ from pathlib import Path
 
 from clara_model.errors import LaunchError
 from configs.schema import ExtractionSettings
-from tasks.extraction.read import Job, read_file
+from tasks.extraction.images import first_line
+from tasks.extraction.read import Job, read_file, rejected
 from tasks.storage import Record
 
 log = logging.getLogger(__name__)
 
 _START_LIMIT_S = 300.0
 _POLL_S = 0.1
-# Read without Docling, so that a worker need not wait for its import.
-_LIGHT = {".txt", ".text", ".md", ".markdown", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp"}
+_FAT = 0.5  # share of the memory limit above which an idle worker makes room for a new one
+# What takes seconds to import, by the names of the files that need it.
+_PDF = frozenset({".pdf"})
+_DOCLING = frozenset({".docx", ".pptx", ".xlsx", ".html", ".htm", ".xhtml"})
 
 
 @dataclass
@@ -49,14 +55,17 @@ def read_files(
     Raises:
         LaunchError: If worker processes do not come up at all.
     """
-    waiting = list(reversed(jobs))
+    # Large files first: a long one at the end would keep one worker busy while others idle.
+    waiting = sorted(jobs, key=lambda job: job.size)
     workers: list[_Worker] = []
     failed_starts = 0
     try:
         while waiting or any(w.job for w in workers):
             busy = sum(w.job is not None for w in workers)
             while len(workers) < min(num_workers, len(waiting) + busy):
-                workers.append(_start(root, assets, settings, preload=_need_docling(waiting)))
+                workers.append(
+                    _start(root, assets, settings, preload=_to_preload(waiting, settings))
+                )
             wait([w.pipe for w in workers], timeout=_POLL_S)
             for worker in list(workers):
                 done = _step(worker, settings)
@@ -75,11 +84,20 @@ def read_files(
             _stop(worker)
 
 
-def _need_docling(jobs: Sequence[Job]) -> bool:
-    return any(job.path.suffix.lower() not in _LIGHT for job in jobs)
+def _to_preload(jobs: Sequence[Job], settings: ExtractionSettings) -> tuple[str, ...]:
+    """Modules to import before the first file's clock runs."""
+    suffixes = {job.path.suffix.lower() for job in jobs}
+    modules = []
+    if suffixes & _PDF:
+        modules += ["tasks.extraction.pdf", "docling_parse.pdf_parser"]
+    if suffixes & _DOCLING or (suffixes & _PDF and settings.mode == "layout"):
+        modules.append("docling.document_converter")
+    return tuple(modules)
 
 
-def _start(root: Path, assets: Path, settings: ExtractionSettings, *, preload: bool) -> _Worker:
+def _start(
+    root: Path, assets: Path, settings: ExtractionSettings, *, preload: tuple[str, ...]
+) -> _Worker:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     arguments = (theirs, root, assets, settings, preload)
@@ -92,7 +110,8 @@ def _start(root: Path, assets: Path, settings: ExtractionSettings, *, preload: b
 def _send(worker: _Worker, job: Job) -> None:
     worker.job = job
     worker.started = time.monotonic()
-    worker.pipe.send(job)
+    with contextlib.suppress(OSError):  # it has just died: the next look at it tells why
+        worker.pipe.send(job)
 
 
 def _step(worker: _Worker, settings: ExtractionSettings) -> Record | None:
@@ -101,6 +120,8 @@ def _step(worker: _Worker, settings: ExtractionSettings) -> Record | None:
         if worker.pipe.poll():
             message = worker.pipe.recv()
             if worker.ready:
+                if _memory_mb(worker.process.pid) > _FAT * settings.memory_mb:
+                    _stop(worker)  # what one file left behind must not count against the next
                 return dict(message)
             worker.ready = True
             return None
@@ -121,7 +142,12 @@ def _step(worker: _Worker, settings: ExtractionSettings) -> Record | None:
     if worker.job is None:
         return None
     log.warning("%s: %s", worker.job.file_path, reason)
-    return {"row": None, "reasons": [reason], "stats": {}}
+    return rejected(reason, limits=limits_of(settings))
+
+
+def limits_of(settings: ExtractionSettings) -> list[float]:
+    """The limits under which a file was set aside: with others it is tried again."""
+    return [settings.timeout_s, settings.memory_mb]
 
 
 def _memory_mb(pid: int | None) -> float:
@@ -135,21 +161,31 @@ def _memory_mb(pid: int | None) -> float:
 
 
 def _stop(worker: _Worker) -> None:
+    import psutil
+
+    with contextlib.suppress(psutil.NoSuchProcess):
+        # What a library started for a file (an Office program, say) ends with the file.
+        for child in psutil.Process(worker.process.pid).children(recursive=True):
+            child.kill()
     worker.process.kill()
     worker.process.join()
     worker.pipe.close()
 
 
 def _serve(
-    pipe: Connection, root: Path, assets: Path, settings: ExtractionSettings, preload: bool
+    pipe: Connection,
+    root: Path,
+    assets: Path,
+    settings: ExtractionSettings,
+    preload: tuple[str, ...],
 ) -> None:
     """Loop of a worker process: read one job after the other until the parent is gone."""
-    import importlib
-
-    if preload:
-        # Before the first job's clock runs: these take seconds.
-        importlib.import_module("docling.document_converter")
-        importlib.import_module("tasks.extraction.pdf")
+    if settings.mode == "layout":
+        os.environ["HF_HUB_OFFLINE"] = "1"  # the models were loaded once: they are here
+    for module in preload:
+        importlib.import_module(module)
+    if settings.mode == "layout" and "tasks.extraction.pdf" in preload:
+        importlib.import_module("tasks.extraction.layout").load_models(settings)
     logging.getLogger("docling").setLevel(logging.ERROR)
     pipe.send("ready")
     while True:
@@ -162,6 +198,5 @@ def _serve(
         except Exception as err:
             # A fault of ours or of a library: the run goes on, the reason is reported.
             log.exception("%s", job.file_path)
-            text = str(err).splitlines()[0] if str(err) else ""
-            record = {"row": None, "reasons": [f"{type(err).__name__}: {text}"], "stats": {}}
+            record = rejected(f"{type(err).__name__}: {first_line(err)}")
         pipe.send(record)

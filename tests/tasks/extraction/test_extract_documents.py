@@ -279,7 +279,9 @@ def test_finished_files_come_from_the_journal_and_changed_ones_do_not(tmp_path):
     config, workspace = configure(source), Workspace(tmp_path / "workspace")
     extract_documents(config, workspace)
     rows = read_records(workspace.raw_knowledge)
-    with Journal(workspace.progress / "extract.jsonl", journal_fingerprint(config)) as journal:
+    with Journal(
+        workspace.progress / "extract.jsonl", journal_fingerprint(config.extraction)
+    ) as journal:
         for row in rows:
             record = {"row": row | {"content": "from the journal"}, "reasons": [], "stats": {}}
             journal.add(f"{row['file_path']}:{row['sha256']}", record)
