@@ -10,20 +10,18 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-import openai
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel
 
 from clara_model.errors import ServiceError
 from configs.base import EndpointSettings
 from tasks.llm.cache import REQUEST_ID_DIGITS, Reply, ReplyCache
-from tasks.llm.faults import Fault, RequestRefused, judge_status, providers_words, refuses_form
+from tasks.llm.faults import Fault, RequestRefused, refuses_form
 from tasks.llm.gate import Gate
-from tasks.llm.pace import retry_after
 from tasks.llm.spending import BudgetSpent, Spending, Usage
 from tasks.llm.structured import response_format
 from tasks.llm.tokens import count_messages
+from tasks.llm.wire import LONGEST_WAIT_S, Wire
 from tasks.storage import hash_json
 
 __all__ = ["BudgetSpent", "ChatClient", "Reply", "RequestRefused", "Usage"]
@@ -31,10 +29,8 @@ __all__ = ["BudgetSpent", "ChatClient", "Reply", "RequestRefused", "Usage"]
 log = logging.getLogger(__name__)
 
 FIRST_WAIT_S = 0.5
-LONGEST_WAIT_S = 120.0
 # When a run stops, replies that are on their way (and paid for) are waited for so long.
 LAST_REPLIES_S = 30.0
-_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 # They think before they answer: another name for the length limit, and no temperature.
 _REASONING_MODEL = re.compile(r"(o\d|gpt-5)")
 
@@ -62,7 +58,7 @@ class ChatClient:
         section = section or type(settings).__name__.removesuffix("Settings").lower()
         self.spending = Spending(settings, section, cache_folder / "spent")
         self._cache = ReplyCache(cache_folder)
-        self._key = settings.read_api_key()
+        self._wire = Wire(settings, self.base_url)
         self._identity = _identity(settings, self.base_url)
         self._gate = Gate(settings, time.monotonic)
         self._form_refused = False
@@ -77,16 +73,7 @@ class ChatClient:
         return self.spending.run
 
     async def __aenter__(self) -> ChatClient:
-        is_local = urlsplit(self.base_url).hostname in _LOOPBACK
-        timeout = openai.Timeout(self.settings.timeout_s, connect=self.settings.connect_timeout_s)
-        self._openai = openai.AsyncOpenAI(
-            api_key=self._key or "none",
-            base_url=self.base_url,
-            timeout=timeout,
-            max_retries=0,  # ours, below: the library would also retry an exhausted quota
-            # A proxy from the environment cannot reach this machine's loopback.
-            http_client=openai.DefaultAsyncHttpxClient(trust_env=False) if is_local else None,
-        )
+        self._wire.open()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -101,7 +88,7 @@ class ChatClient:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._openai.close()
+        await self._wire.close()
         asked = {model: used for model, used in self.usage.items() if used.requests}
         if asked and not self.settings.is_embedded:
             log.info("%s: %s", self.spending.section, self.spending.describe(asked))
@@ -275,81 +262,28 @@ class ChatClient:
             raise self._fatal
 
     async def _send(self, payload: dict[str, Any]) -> Reply:
-        """The reply over the wire; failures judged."""
-        task, sent_at, limit_s = asyncio.current_task(), time.monotonic(), self.settings.timeout_s
+        """The reply over the wire; what its failure says about the endpoint is heeded."""
+        task, sent_at = asyncio.current_task(), time.monotonic()
         self._on_the_wire.add(task)
         try:
-            # On the whole of it: a body that drips in would never hit the limit between two drops.
-            async with asyncio.timeout(limit_s + self.settings.connect_timeout_s):
-                response = await self._openai.post(
-                    "/chat/completions", cast_to=openai.HttpxBinaryResponseContent, body=payload
-                )
-            return _read(response.content)
-        except openai.APIStatusError as err:
-            fault = self._judge(err, payload["model"])
-        except (openai.APITimeoutError, TimeoutError):
-            fault = Fault(f"no answer within {limit_s:g} s", overload=True)
-        except openai.APIConnectionError as err:
-            fault = Fault(f"{err} ({type(err.__cause__ or err).__name__})")
-        except ValidationError as err:
-            fault = Fault(f"not a chat completion ({err.error_count()} faults)")
+            return await self._wire.send(payload)
+        except Fault as fault:
+            self._slow_down(fault, sent_at)
+            raise
+        except RequestRefused:
+            raise
+        except ServiceError as err:
+            self._fatal = err
+            raise
         finally:
             self._on_the_wire.discard(task)
+
+    def _slow_down(self, fault: Fault, sent_at: float) -> None:
         window = self._gate.window
         if fault.overload and window.halve(sent_at, time.monotonic()):
             log.info("%s: at most %d requests at once from here", self.base_url, int(window.size))
         if fault.refused_for_load and fault.wait_s:
             self._gate.pause(fault.wait_s)
-        raise fault
-
-    def _judge(self, err: openai.APIStatusError, model: str) -> Fault:
-        """What went wrong, if another attempt may help; otherwise raises.
-
-        The original error is not chained: its body and headers may hold the key.
-        """
-        words = providers_words(err, self._key)
-        wait_s = retry_after(err.response.headers, time.time())
-        try:
-            fault = judge_status(err, self.settings, words, wait_s)
-        except RequestRefused as refusal:
-            raise RequestRefused(f"{self.base_url}: {refusal}") from None
-        except ServiceError as refusal:
-            self._fatal = ServiceError(f"{self.base_url}: {refusal} (model '{model}')")
-            raise self._fatal from None
-        if wait_s is not None and wait_s > LONGEST_WAIT_S:
-            self._fatal = ServiceError(
-                f"{self.base_url}: {fault.words}. It asks to wait {wait_s:.0f} s: run again later",
-                retryable=True,
-            )
-            raise self._fatal from None
-        return fault
-
-
-class _Message(BaseModel):
-    content: str | None = None
-
-
-class _Choice(BaseModel):
-    message: _Message
-
-
-class _TokenCounts(BaseModel):
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-
-
-class _Completion(BaseModel):
-    """The part of a reply's body that matters here."""
-
-    choices: list[_Choice] = Field(min_length=1)
-    usage: _TokenCounts = Field(default_factory=_TokenCounts)
-
-
-def _read(body: bytes) -> Reply:
-    completion = _Completion.model_validate_json(body)
-    usage = completion.usage
-    text = completion.choices[0].message.content or ""
-    return Reply(text, usage.prompt_tokens, usage.completion_tokens)
 
 
 def _identity(settings: EndpointSettings, base_url: str) -> str:

@@ -46,8 +46,8 @@ class Fault(Exception):
 
 def judge_status(
     err: openai.APIStatusError, settings: EndpointSettings, words: str, wait_s: float | None
-) -> Fault:
-    """A passing fault; raises what is not.
+) -> Fault | ServiceError:
+    """What a refusal means: a passing fault, one request at fault (RequestRefused), or the end.
 
     Args:
         err: The reply, of a status that is not 2xx.
@@ -55,19 +55,18 @@ def judge_status(
         words: The provider's own, without the key.
         wait_s: What it asks to wait.
 
-    Raises:
-        RequestRefused: If only this request is at fault.
-        ServiceError: If no request can pass: key, model, address, quota.
+    Returns:
+        A ServiceError of no subclass where no request can pass: key, model, address, quota.
     """
     code = err.status_code
     failure = f"HTTP {code}: {words}"
     if code in (401, 402, 403, 404) or _is_out_of_quota(err, settings):
         remedy = _REMEDY.get(code, _REMEDY[429])
-        raise ServiceError(f"{failure}; {remedy}")
+        return ServiceError(f"{failure}; {remedy}")
     if code in _PASSING or code >= 500:
         loaded = code in _OVERLOADED
         return Fault(failure, wait_s, overload=loaded, refused_for_load=loaded)
-    raise RequestRefused(failure)
+    return RequestRefused(failure)
 
 
 def providers_words(err: openai.APIStatusError, key: str | None) -> str:

@@ -49,8 +49,8 @@ class Window:
 class Rate:
     """A bound on an amount (requests, tokens) a minute, spread evenly.
 
-    In any stretch of t seconds at most `per_minute / 60 * (t + 1)` goes out, but a single request
-    always can.
+    In any t seconds after a request at most `per_minute / 60 * (t + 1)` goes out (one request a
+    minute or less: one at a time); a single one may be larger than that.
 
     Args:
         per_minute: The amount.

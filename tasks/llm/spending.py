@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +49,7 @@ class Spending:
         self.total: dict[str, Usage] = defaultdict(Usage)
         self.path = folder / f"{section}.jsonl"
         self._reserved = 0.0
+        self._under_way = 0
         self._changed = asyncio.Event()
         self._read()
 
@@ -69,32 +71,25 @@ class Spending:
             BudgetSpent: If it cannot fit, whatever the requests under way turn out to cost.
             ConfigError: If there is a `max_cost`, but no price to count with.
         """
-        limit = self.settings.max_requests
-        if limit is not None and sum(u.requests for u in self.total.values()) >= limit:
-            raise self._spent(f"max_requests {limit:,}")
-        most = self.settings.max_cost
-        if most is None:
-            self._count_request(model)
-            return 0.0
-        cost = self._cost_of(model, round(prompt_tokens * _MARGIN), max_tokens)
-        if cost is None:
-            raise ConfigError(
-                f"{self.section}.max_cost: the price of '{model}' is not known; set "
-                f"{self.section}.prices, e.g. {{{model}: {{prompt: 0.4, completion: 1.6}}}} "
-                "(US dollars per million tokens), or limit max_requests instead"
-            )
-        while self._left(most) < cost:
-            if self._left(most) + self._reserved < cost:
-                raise self._spent(f"max_cost {most:g} USD", f", up to {cost:.4f} USD each")
+        cost = self._reservation(model, prompt_tokens, max_tokens)
+        while True:
+            reached = self._limit_reached(cost)
+            if reached is None and self._left() >= cost:
+                break
+            # Before it says what was spent, what is under way is paid.
+            if reached is not None and self._under_way == 0:
+                raise self._spent(reached)
             await self._changed.wait()
-        if limit is not None and sum(u.requests for u in self.total.values()) >= limit:
-            raise self._spent(f"max_requests {limit:,}")
-        self._count_request(model)
+        self._under_way += 1
         self._reserved += cost
+        for usage in (self.run[model], self.total[model]):
+            usage.requests += 1
+        self._append({"model": model, "requests": 1})
         return cost
 
     def release(self, reserved: float) -> None:
         """A request has ended, well or badly: what was set aside for it is free again."""
+        self._under_way -= 1
         self._reserved = max(0.0, self._reserved - reserved)
         self._changed.set()
         self._changed = asyncio.Event()
@@ -145,8 +140,31 @@ class Spending:
                     counts[f"{model}/cost_usd"] = round(price, 6)
         return counts
 
-    def _left(self, most: float) -> float:
-        return most - self.cost(self.total)[0] - self._reserved
+    def _reservation(self, model: str, prompt_tokens: int, max_tokens: int) -> float:
+        """The most that a request may cost; 0 where no limit asks for it."""
+        if self.settings.max_cost is None:
+            return 0.0
+        cost = self._cost_of(model, round(prompt_tokens * _MARGIN), max_tokens)
+        if cost is None:
+            raise ConfigError(
+                f"{self.section}.max_cost: the price of '{model}' is not known; set "
+                f"{self.section}.prices, e.g. {{{model}: {{prompt: 0.4, completion: 1.6}}}} "
+                "(US dollars per million tokens), or limit max_requests instead"
+            )
+        return cost
+
+    def _limit_reached(self, cost: float) -> str | None:
+        """The limit that has no room for another request, even if those under way were free."""
+        limit, most = self.settings.max_requests, self.settings.max_cost
+        if limit is not None and sum(used.requests for used in self.total.values()) >= limit:
+            return f"max_requests {limit:,}: no further requests"
+        if most is not None and self._left() + self._reserved < cost:
+            return f"max_cost {most:g} USD: no room for a request of up to {cost:.4f} USD"
+        return None
+
+    def _left(self) -> float:
+        most = self.settings.max_cost
+        return math.inf if most is None else most - self.cost(self.total)[0] - self._reserved
 
     def _cost_of(self, model: str, prompt_tokens: int, completion_tokens: int) -> float | None:
         price = self.settings.price_of(model)
@@ -158,19 +176,13 @@ class Spending:
         cost = self._cost_of(model, used.prompt_tokens, used.completion_tokens)
         return "price unknown" if cost is None else f"{cost:.4f} USD"
 
-    def _spent(self, limit: str, dearest: str = "") -> BudgetSpent:
-        key = limit.partition(" ")[0]
+    def _spent(self, reached: str) -> BudgetSpent:
         return BudgetSpent(
-            f"{self.section}.{limit}: no room for further requests{dearest}. Spent in this "
-            f"workspace so far: {self.describe(self.total) or 'nothing'}. Every answer is kept: "
-            f"raise {self.section}.{key} and run the same command again, it continues where this "
-            "run stopped"
+            f"{self.section}.{reached}. Spent in this workspace so far: "
+            f"{self.describe(self.total) or 'nothing'}. Every answer is kept: raise "
+            f"{self.section}.{reached.partition(' ')[0]} and run the same command again, it "
+            "continues where this run stopped"
         )
-
-    def _count_request(self, model: str) -> None:
-        for usage in (self.run[model], self.total[model]):
-            usage.requests += 1
-        self._append({"model": model, "requests": 1})
 
     def _read(self) -> None:
         if not self.path.is_file():

@@ -63,7 +63,7 @@ class Endpoint:
 
 
 @contextmanager
-def serve(script: Script | list[Act]) -> Iterator[Endpoint]:
+def serve(script: Script | list[Act], port: int = 0) -> Iterator[Endpoint]:
     """Answer each POST by a function of its body and number, or by a list (its last repeats)."""
     acts = script
     endpoint = Endpoint(
@@ -103,7 +103,7 @@ def serve(script: Script | list[Act]) -> Iterator[Endpoint]:
         def log_message(self, format: str, *args: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     server.daemon_threads = True
     server.block_on_close = False
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
