@@ -72,6 +72,10 @@ class ChatGenerator:
         """The texts themselves, in UTF-8."""
         return sum(len(text.encode()) for text in texts)
 
+    def unprepared(self) -> ChatGenerator:
+        """Itself: nothing is prepared."""
+        return self
+
     async def _ask(
         self, questions: list[str], documents: Sequence[Sequence[str]], max_new_tokens: int
     ) -> list[Reply]:

@@ -11,14 +11,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from clara_model.evaluation.systems.clara import (
-        ClaraRetriever,
-        ClosedBook,
-        Compressed,
-        FullText,
-        Memories,
-        score_candidates,
-    )
+    from clara_model.evaluation.systems.clara import ClosedBook, Compressed, FullText
+    from clara_model.evaluation.systems.clara_retriever import ClaraRetriever, score_candidates
     from clara_model.evaluation.systems.interface import (
         Generator,
         Ranking,
@@ -27,6 +21,7 @@ if TYPE_CHECKING:
         make_ranking,
         rank,
     )
+    from clara_model.evaluation.systems.memories import Memories
     from clara_model.evaluation.systems.opening import (
         Opened,
         SystemPlan,
@@ -36,8 +31,9 @@ if TYPE_CHECKING:
     from clara_model.evaluation.systems.shelf import SystemOptions
 
 _MODULES = {
-    "clara": ("ClaraRetriever", "ClosedBook", "Compressed", "FullText", "Memories",
-              "score_candidates"),
+    "clara": ("ClosedBook", "Compressed", "FullText"),
+    "clara_retriever": ("ClaraRetriever", "score_candidates"),
+    "memories": ("Memories",),
     "interface": ("Generator", "Ranking", "Retriever", "System", "make_ranking", "rank"),
     "opening": ("Opened", "SystemPlan", "open_system", "plan_systems"),
     "shelf": ("SystemOptions",),

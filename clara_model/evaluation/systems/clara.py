@@ -1,23 +1,17 @@
-"""Systems around one decoder: closed book, full text, memories; and CLaRa's own retriever."""
+"""Generators around one decoder: closed book, full text, and documents' memories."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Protocol
+from dataclasses import dataclass, field, replace
 
 import torch
-from torch import Tensor
 
 from clara_model.encoding import encode_prompt, slots
 from clara_model.errors import DataError
 from clara_model.evaluation.systems.batching import in_batches
-from clara_model.evaluation.systems.interface import Ranking, distinct_texts, make_ranking
-from clara_model.memory import build_memory
+from clara_model.evaluation.systems.memories import Lookup, Memories
 from clara_model.modeling.clara import Clara
-from clara_model.modeling.retrieval import cosine_scores
 from clara_model.prompts import (
     answer_turn,
     full_text_turn,
@@ -26,64 +20,6 @@ from clara_model.prompts import (
     render,
     render_started_answer,
 )
-
-# Documents a forward pass: they are short, and nothing is generated.
-_COMPRESS_BATCH = 32
-# Memories compared at a time: those on disk are read as the comparison walks over them.
-_BLOCK = 4096
-
-
-class Lookup(Protocol):
-    """Where memories come from: a `MemoryStore`, or `Memories`."""
-
-    def lookup(self, texts: list[str]) -> Tensor:
-        """Memories of documents, (documents, n, H), in their order."""
-        ...
-
-
-@dataclass
-class Memories:
-    """Memories of documents, each compressed once: on disk where there is a folder, else in memory.
-
-    Args:
-        model: Whose compressor.
-        folder: Of the memory store; None to keep memories in main memory.
-        batch_size: Documents at a time, halved where they do not fit.
-    """
-
-    model: Clara
-    folder: Path | None = None
-    batch_size: int = _COMPRESS_BATCH
-    _held: dict[str, Tensor] = field(default_factory=dict, repr=False)
-    _store: Lookup | None = field(default=None, repr=False)
-    _stored: set[str] = field(default_factory=set, repr=False)
-
-    def prepare(self, texts: Iterable[str]) -> None:
-        """Compress those documents that are not there yet, by length and then by text."""
-        known = self._held if self.folder is None else self._stored
-        missing = sorted(set(texts) - set(known), key=lambda text: (len(text), text))
-        if not missing:
-            return
-        if self.folder is not None:
-            self._store = build_memory(self.model, missing, self.folder, batch_size=self.batch_size)
-            self._stored.update(missing)
-            return
-        rows = in_batches(
-            [len(text) for text in missing],
-            lambda batch: list(
-                self.model.compress_documents([missing[i] for i in batch], len(batch)).cpu()
-            ),
-            self.batch_size,
-            where="compressing documents",
-        )
-        self._held.update(zip(missing, rows, strict=True))
-
-    def lookup(self, texts: list[str]) -> Tensor:
-        """Memories of documents, (documents, n, H), in their order; missing ones are made."""
-        self.prepare(texts)
-        if self._store is not None:
-            return self._store.lookup(texts)
-        return torch.stack([self._held[text] for text in texts])
 
 
 @dataclass(frozen=True)
@@ -133,6 +69,10 @@ class _ByClara:
     def stored_bytes(self, texts: Sequence[str]) -> int:
         """The texts themselves, in UTF-8."""
         return sum(len(text.encode()) for text in texts)
+
+    def unprepared(self) -> _ByClara:
+        """Itself: nothing is prepared."""
+        return self
 
     def _lengths(self, questions: list[str], documents: Sequence[Sequence[str]]) -> list[int]:
         return [len(q) + sum(map(len, d)) for q, d in zip(questions, documents, strict=True)]
@@ -250,70 +190,6 @@ class Compressed:
         memory = self.memories.lookup(list(texts))
         return memory.numel() * memory.element_size()
 
-
-@dataclass(frozen=True)
-class ClaraRetriever:
-    """Cosine of the question's representation with each candidate's memory.
-
-    Args:
-        model: The model.
-        memories: Holds every candidate, or makes it.
-        with_encoder: Read the question with the encoder in place of the query reasoner: what
-            stage 3 starts from, and all there is before it.
-        batch_size: Questions at a time.
-    """
-
-    model: Clara
-    memories: Lookup
-    with_encoder: bool = False
-    batch_size: int = _COMPRESS_BATCH
-
-    def prepare(self, texts: Iterable[str]) -> None:
-        """Compress what has no memory yet, where memories can be made."""
-        if isinstance(self.memories, Memories):
-            self.memories.prepare(texts)
-
-    def rank(
-        self, questions: list[str], candidates: Sequence[Sequence[str]], top_n: int | None = None
-    ) -> list[Ranking]:
-        """Each question's candidates by falling cosine."""
-        self.prepare(distinct_texts(candidates))
-        scores = score_candidates(self._represent(questions), candidates, self.memories)
-        return [make_ranking(row, top_n) for row in scores]
-
-    def _represent(self, questions: list[str]) -> Tensor:
-        represent = (
-            self.model.compress_documents if self.with_encoder else self.model.represent_queries
-        )
-        rows = in_batches(
-            [len(question) for question in questions],
-            lambda batch: list(represent([questions[i] for i in batch], len(batch)).flatten(1)),
-            self.batch_size,
-            where="reading questions",
-        )
-        return torch.stack(rows)
-
-
-def score_candidates(
-    queries: Tensor, candidates: Sequence[Sequence[str]], memories: Lookup
-) -> list[list[float]]:
-    """Cosine of each question with each of its candidates.
-
-    Args:
-        queries: (B, n * H), from the query reasoner or the encoder.
-        candidates: The candidates of each question; their number may differ. A list that many
-            questions share is read once.
-        memories: Holds every candidate.
-    """
-    scores: list[list[float]] = [[] for _ in candidates]
-    asked_by = defaultdict(list)
-    for row, texts in enumerate(candidates):
-        asked_by[id(texts)].append(row)
-    for rows in asked_by.values():
-        texts = candidates[rows[0]]
-        for start in range(0, len(texts), _BLOCK):
-            block = memories.lookup(list(texts[start : start + _BLOCK])).flatten(1)  # (N, n * H)
-            documents = block.to(queries.device).unsqueeze(0)
-            for row in rows:
-                scores[row] += cosine_scores(queries[row].unsqueeze(0), documents)[0].tolist()
-    return scores
+    def unprepared(self) -> Compressed:
+        """A copy without memories, which it would keep in main memory."""
+        return replace(self, memories=Memories(self.model))

@@ -74,6 +74,10 @@ class Generator(Protocol):
         """Bytes that have to be kept of some documents to answer from them."""
         ...
 
+    def unprepared(self) -> Generator:
+        """A copy that has prepared no document, to time preparing; itself where nothing is."""
+        ...
+
 
 @dataclass(frozen=True)
 class System:

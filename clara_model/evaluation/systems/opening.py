@@ -176,7 +176,7 @@ class SystemPlan:
 
     def _retriever(self, part: Part, first: Retriever | None) -> Retriever:
         if part.kind in ("encoder", "reasoner"):
-            from clara_model.evaluation.systems.clara import ClaraRetriever
+            from clara_model.evaluation.systems.clara_retriever import ClaraRetriever
 
             return ClaraRetriever(
                 self.shelf.clara(part.model),

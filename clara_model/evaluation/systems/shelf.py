@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from clara_model.config import CONFIG_FILE, MODEL_TYPE, ClaraConfig, read_config
 
 if TYPE_CHECKING:
-    from clara_model.evaluation.systems.clara import Memories
+    from clara_model.evaluation.systems.memories import Memories
     from clara_model.modeling.clara import Clara
 
 
@@ -100,7 +100,7 @@ class ModelShelf:
     def memories(self, folder: str) -> Memories:
         """The documents' memories of a CLaRa checkpoint."""
         if folder not in self._memories:
-            from clara_model.evaluation.systems.clara import Memories
+            from clara_model.evaluation.systems.memories import Memories
             from clara_model.memory import compressor_hash
 
             model, place = self.clara(folder), self.options.memory_folder

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -61,6 +61,10 @@ class Lingua:
     def stored_bytes(self, texts: Sequence[str]) -> int:
         """The shortened texts, in UTF-8."""
         return sum(len(text.encode()) for text in self.shortened([texts])[0])
+
+    def unprepared(self) -> Lingua:
+        """A copy that has shortened nothing."""
+        return replace(self, _held={})
 
     def _shorten(self, text: str) -> str:
         found = self.compressor.compress_prompt([text], rate=self.rate)["compressed_prompt"]
@@ -144,6 +148,10 @@ class Pisco:
             return sum(len(text.encode()) for text in texts)
         self.prepare(texts)
         return sum(self._held[t].numel() * self._held[t].element_size() for t in texts)
+
+    def unprepared(self) -> Pisco:
+        """A copy that has compressed nothing; itself where nothing can be kept."""
+        return replace(self, _held={}) if self._compresses_once else self
 
     @property
     def _compresses_once(self) -> bool:

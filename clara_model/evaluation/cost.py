@@ -1,0 +1,213 @@
+"""What a system costs: tokens read, time to the first token, speed, memory, and what is stored.
+
+Everything is timed after a warm-up, synchronised where there is a GPU, and given as a median with
+its quartiles. Compressing is timed apart from answering: it happens once a passage.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+import torch
+
+from clara_model.errors import DataError
+from clara_model.evaluation.systems.interface import Generator, System
+
+_ALONE = 8  # questions that are also asked one by one
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A median, the quartiles around it, and of how many measurements."""
+
+    median: float
+    low: float
+    high: float
+    n: int
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What answering costs.
+
+    Args:
+        system: Its name.
+        questions: How many were asked.
+        documents: Given with each, on average.
+        tokens_read: Positions that the generator reads, a question.
+        prompt_compression: Positions of the full text's prompts, over these; None where nobody
+            said how many those are.
+        first_token_s: Seconds from a question to the first token of its answer, one at a time,
+            tokenisation and reading of memories included.
+        tokens_per_s: Tokens of an answer after its first, one question at a time; None where every
+            answer is a single token.
+        questions_per_s: All questions together, in the system's batches.
+        peak_bytes: Most memory above the loaded model while all are answered; None where it
+            cannot be seen (an endpoint).
+        bytes_per_passage: What is kept of a passage to answer from it.
+        compress_s: Seconds to compress a passage, in batches; None where nothing is compressed.
+    """
+
+    system: str
+    questions: int
+    documents: float
+    tokens_read: float
+    prompt_compression: float | None
+    first_token_s: Spread
+    tokens_per_s: Spread | None
+    questions_per_s: Spread
+    peak_bytes: int | None
+    bytes_per_passage: float
+    compress_s: Spread | None
+
+    def as_json(self) -> dict[str, Any]:
+        """All figures as JSON values."""
+        return asdict(self)
+
+
+def measure_cost(
+    system: System,
+    questions: list[str],
+    documents: Sequence[Sequence[str]],
+    *,
+    device: str | None = None,
+    text_tokens: Sequence[int] | None = None,
+    repeats: int = 5,
+) -> Cost:
+    """Measure a system on questions and the documents given with them.
+
+    Args:
+        system: What is measured; its documents are prepared first.
+        questions: The questions.
+        documents: Those of each question.
+        device: "cuda" or "cpu" for peak memory there; None where the model is elsewhere.
+        text_tokens: `prompt_tokens` of the full text, for the compression of the prompt.
+        repeats: Timed rounds.
+
+    Raises:
+        DataError: If there is no question, or no document.
+    """
+    passages = list(dict.fromkeys(text for texts in documents for text in texts))
+    if not questions or not passages:
+        raise DataError("cost needs questions with documents; give at least one of each")
+    generator = system.generator
+    generator.prepare(passages)
+    read = generator.prompt_tokens(questions, documents)
+    answers = system.answer(questions, documents)  # also the warm-up
+    first, rest = _one_by_one(system, questions[:_ALONE], documents[:_ALONE], repeats, device)
+    later = sum(n - 1 for n in generator.answer_tokens(answers[:_ALONE]))
+    together = timed(lambda: system.answer(questions, documents), repeats, device)
+    return Cost(
+        system=system.name,
+        questions=len(questions),
+        documents=statistics.mean(map(len, documents)),
+        tokens_read=statistics.mean(read),
+        prompt_compression=sum(text_tokens) / sum(read) if text_tokens else None,
+        first_token_s=spread(first),
+        tokens_per_s=spread([later / s for s in rest]) if later and min(rest) > 0 else None,
+        questions_per_s=spread([len(questions) / s for s in together]),
+        peak_bytes=peak_memory(lambda: system.answer(questions, documents), device),
+        bytes_per_passage=generator.stored_bytes(passages) / len(passages),
+        compress_s=_compression(generator, passages, repeats, device),
+    )
+
+
+def pays_off_after(
+    compress_s: float, passages: int, text_s: float, memory_s: float
+) -> float | None:
+    """Questions after which compressing once has taken no more time than it saved.
+
+    Q = passages * compress_s / (text_s - memory_s), with seconds a passage to compress and seconds
+    a question to answer from text and from memories. None where a question is not answered faster
+    from memories: then it never pays off in time.
+    """
+    saved = text_s - memory_s
+    return passages * compress_s / saved if saved > 0 else None
+
+
+def timed(work: Callable[[], object], repeats: int, device: str | None) -> list[float]:
+    """Seconds of each of some runs, without a warm-up."""
+    return [_seconds(work, device) for _ in range(repeats)]
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """Median and quartiles."""
+    if len(values) == 1:
+        return Spread(values[0], values[0], values[0], 1)
+    low, median, high = statistics.quantiles(values, n=4, method="inclusive")
+    return Spread(median, low, high, len(values))
+
+
+def peak_memory(work: Callable[[], object], device: str | None) -> int | None:
+    """Most bytes of tensors held at once while something runs, above those held before it.
+
+    On a GPU torch's own count; on a CPU the sum over the profiler's record of every allocation,
+    which does not depend on what the allocator keeps back.
+    """
+    if device is None:
+        return None
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        work()
+        torch.cuda.synchronize()
+        return torch.cuda.max_memory_allocated() - before
+    with torch.profiler.profile(
+        activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
+    ) as profile:
+        work()
+    events = [e for e in profile.profiler.kineto_results.events() if e.name() == "[memory]"]
+    held = peak = 0
+    for event in sorted(events, key=lambda e: e.start_ns()):
+        held += event.nbytes()
+        peak = max(peak, held)
+    return peak
+
+
+def _one_by_one(
+    system: System,
+    questions: Sequence[str],
+    documents: Sequence[Sequence[str]],
+    repeats: int,
+    device: str | None,
+) -> tuple[list[float], list[float]]:
+    """Seconds to each first token, and of each round the seconds after all first tokens."""
+    first: list[float] = []
+    rest: list[float] = []
+    for _ in range(repeats):
+        begun = len(first)
+        whole = 0.0
+        for question, texts in zip(questions, documents, strict=True):
+            alone = partial(system.answer, [question], [texts])
+            first.append(_seconds(partial(alone, 1), device))
+            whole += _seconds(alone, device)
+        rest.append(whole - sum(first[begun:]))
+    return first, rest
+
+
+def _compression(
+    generator: Generator, passages: list[str], repeats: int, device: str | None
+) -> Spread | None:
+    if generator.unprepared() is generator:
+        return None
+    # A copy a run: what is prepared stays prepared.
+    copies = [generator.unprepared() for _ in range(repeats)]
+    seconds = [_seconds(partial(copy.prepare, passages), device) for copy in copies]
+    return spread([s / len(passages) for s in seconds])
+
+
+def _seconds(work: Callable[[], object], device: str | None) -> float:
+    on_gpu = device is not None and device.startswith("cuda")
+    if on_gpu:
+        torch.cuda.synchronize()
+    started = time.perf_counter()
+    work()
+    if on_gpu:
+        torch.cuda.synchronize()
+    return time.perf_counter() - started
