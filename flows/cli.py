@@ -31,6 +31,12 @@ Set = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Replace a value of the configuration."),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Run even if nothing has changed.")]
+Estimate = Annotated[
+    bool, typer.Option("--estimate", help="Print calls, tokens and cost by model; send nothing.")
+]
+Downstream = Annotated[
+    bool, typer.Option("--downstream", help="Then run what depends on it and is out of date.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the outcome as JSON on standard output.")]
 
 _DEFAULT = Path("configs/quickstart.yaml")
@@ -72,12 +78,19 @@ def _options(
 
 @app.command(rich_help_panel="Pipeline")
 def run(
-    config: Config = _DEFAULT, overrides: Set = None, force: Force = False, json: Json = False
+    config: Config = _DEFAULT,
+    overrides: Set = None,
+    force: Force = False,
+    json: Json = False,
+    estimate: Estimate = False,
 ) -> None:
     """Run the whole pipeline; finished steps are recognised and skipped.
 
     Example: `clara run --set extraction.input=my_documents --set workspace=data/mine`
     """
+    if estimate:
+        _estimate(("caption", "synthesize"), config, overrides, json)
+        return
     from flows.console import run_pipeline
 
     run_pipeline(config, tuple(overrides or ()), force=force, as_json=json)
@@ -109,44 +122,76 @@ def learn(
     prove_learning(config, tuple(overrides or ()), out=out, only=only, as_json=json)
 
 
+def _estimate(
+    steps: tuple[str, ...], config: Path, overrides: list[str] | None, json: bool
+) -> None:
+    from flows.estimate import show_estimate
+
+    show_estimate(steps, config, tuple(overrides or ()), as_json=json)
+
+
 def _run_flow(
-    name: str, config: Path, overrides: list[str] | None, force: bool, json: bool
+    name: str, config: Path, overrides: list[str] | None, force: bool, downstream: bool, json: bool
 ) -> None:
     from flows.console import run_flow
 
-    run_flow(name, config, tuple(overrides or ()), force=force, as_json=json)
+    run_flow(
+        name, config, tuple(overrides or ()), force=force, downstream=downstream, as_json=json
+    )
 
 
 @app.command(rich_help_panel="Steps")
 def extract(
-    config: Config = _DEFAULT, overrides: Set = None, force: Force = False, json: Json = False
+    config: Config = _DEFAULT,
+    overrides: Set = None,
+    force: Force = False,
+    downstream: Downstream = False,
+    json: Json = False,
 ) -> None:
     """Documents to Markdown text and images (raw_knowledge.jsonl)."""
-    _run_flow("extract", config, overrides, force, json)
+    _run_flow("extract", config, overrides, force, downstream, json)
 
 
 @app.command(rich_help_panel="Steps")
 def caption(
-    config: Config = _DEFAULT, overrides: Set = None, force: Force = False, json: Json = False
+    config: Config = _DEFAULT,
+    overrides: Set = None,
+    force: Force = False,
+    json: Json = False,
+    estimate: Estimate = False,
 ) -> None:
     """Images to text through a vision model (captions.jsonl)."""
-    _run_flow("caption", config, overrides, force, json)
+    if estimate:
+        _estimate(("caption",), config, overrides, json)
+        return
+    _run_flow("caption", config, overrides, force, downstream, json)
 
 
 @app.command(rich_help_panel="Steps")
 def synthesize(
-    config: Config = _DEFAULT, overrides: Set = None, force: Force = False, json: Json = False
+    config: Config = _DEFAULT,
+    overrides: Set = None,
+    force: Force = False,
+    json: Json = False,
+    estimate: Estimate = False,
 ) -> None:
     """Texts to passages; passages to questions, answers and paraphrases."""
-    _run_flow("synthesize", config, overrides, force, json)
+    if estimate:
+        _estimate(("synthesize",), config, overrides, json)
+        return
+    _run_flow("synthesize", config, overrides, force, downstream, json)
 
 
 @app.command(rich_help_panel="Steps")
 def mine(
-    config: Config = _DEFAULT, overrides: Set = None, force: Force = False, json: Json = False
+    config: Config = _DEFAULT,
+    overrides: Set = None,
+    force: Force = False,
+    downstream: Downstream = False,
+    json: Json = False,
 ) -> None:
     """Hard negatives, training rows of the three stages, held-out benchmark."""
-    _run_flow("mine", config, overrides, force, json)
+    _run_flow("mine", config, overrides, force, downstream, json)
 
 
 @app.command(rich_help_panel="Steps")
@@ -155,6 +200,7 @@ def train(
     config: Config = _DEFAULT,
     overrides: Set = None,
     force: Force = False,
+    downstream: Downstream = False,
     json: Json = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print steps, memory and time; train nothing.")
@@ -172,23 +218,32 @@ def train(
         show_plans(stages, config, tuple(overrides or ()), gpu=gpu, as_json=json)
         return
     for name in names:
-        _run_flow(f"train-{name}", config, overrides, force, json)
+        is_last = name == names[-1]
+        _run_flow(f"train-{name}", config, overrides, force, downstream and is_last, json)
 
 
 @app.command(rich_help_panel="Steps")
 def evaluate(
-    config: Config = _DEFAULT, overrides: Set = None, force: Force = False, json: Json = False
+    config: Config = _DEFAULT,
+    overrides: Set = None,
+    force: Force = False,
+    downstream: Downstream = False,
+    json: Json = False,
 ) -> None:
     """Score every system on held-out questions and write the report."""
-    _run_flow("evaluate", config, overrides, force, json)
+    _run_flow("evaluate", config, overrides, force, downstream, json)
 
 
 @app.command(rich_help_panel="Steps")
 def index(
-    config: Config = _DEFAULT, overrides: Set = None, force: Force = False, json: Json = False
+    config: Config = _DEFAULT,
+    overrides: Set = None,
+    force: Force = False,
+    downstream: Downstream = False,
+    json: Json = False,
 ) -> None:
     """Compress every passage once, for `clara ask`."""
-    _run_flow("index", config, overrides, force, json)
+    _run_flow("index", config, overrides, force, downstream, json)
 
 
 @app.command(rich_help_panel="Using the model")
@@ -235,6 +290,36 @@ def doctor(json: Json = False) -> None:
     from flows.doctor import examine
 
     raise typer.Exit(examine(as_json=json))
+
+
+@app.command(rich_help_panel="Operations")
+def up(
+    config: Config = _DEFAULT,
+    overrides: Set = None,
+    mlflow_port: Annotated[int, typer.Option(help="Port of the MLflow page.")] = 5000,
+    prefect_port: Annotated[int, typer.Option(help="Port of the Prefect page.")] = 4200,
+    pools: Annotated[
+        list[str] | None, typer.Option("--pool", help="Pool to work for; default: cpu and gpu.")
+    ] = None,
+) -> None:
+    """Serve Prefect and MLflow on loopback, with deployments and a worker, until Ctrl-C."""
+    from flows.up import serve_all
+
+    serve_all(
+        config, tuple(overrides or ()),
+        mlflow_port=mlflow_port, prefect_port=prefect_port, pools=pools or ["cpu", "gpu"],
+    )  # fmt: skip
+
+
+@app.command(rich_help_panel="Operations")
+def deploy(json: Json = False) -> None:
+    """Make work pools and deployments on the Prefect server that PREFECT_API_URL names.
+
+    Done again, it brings them up to date; schedules that were switched on stay on.
+    """
+    from flows.deploy import deploy_all
+
+    deploy_all(as_json=json)
 
 
 @app.command(rich_help_panel="Around")
