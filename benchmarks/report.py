@@ -100,11 +100,11 @@ def render(measured: Measured) -> str:
     return "\n\n".join(parts)
 
 
-def write_section(path: Path, text: str) -> None:
+def write_section(path: Path, text: str, mark: str = BEGIN) -> None:
     """Put the measured section between the page's marks, or at its end where it has none."""
     page = path.read_text(encoding="utf-8") if path.is_file() else "# Performance\n"
-    section = f"{BEGIN}\n\n{text}\n\n{END}"
-    before, begin, rest = page.partition(BEGIN)
+    section = f"{mark}\n\n{text}\n\n{END}"
+    before, begin, rest = page.partition(mark)
     _, end, after = rest.partition(END)
     page = f"{before}{section}{after}" if begin and end else f"{page.rstrip()}\n\n{section}\n"
     path.write_text(page, encoding="utf-8")
