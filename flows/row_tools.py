@@ -142,7 +142,7 @@ def _verdict(reports: Sequence[ValidationReport | None], strict: bool) -> str:
     errors, warnings = (
         sum(report.total(severity) for report in reports if report)
         for severity in ("error", "warning")
-    )  # type: ignore[misc]
+    )
     said = ", ".join(
         f"{number} {word}{'s' * (number != 1)}"
         for number, word in ((errors, "error"), (warnings, "warning"))

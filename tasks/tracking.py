@@ -137,6 +137,29 @@ def log_artifacts(tracker: Tracker, run_id: str, paths: list[Path]) -> None:
             tracker.client.log_artifact(run_id, str(path))
 
 
+def log_dataset(
+    tracker: Tracker, run_id: str, path: Path, *, digest: str, context: str, rows: int
+) -> None:
+    """Note a file of rows as a dataset that a run made or read; the same one is noted once.
+
+    Args:
+        tracker: The pipeline run.
+        run_id: The run that gets it.
+        path: The file; its content is not copied.
+        digest: Hash of the file's content, hexadecimal; MLflow keeps the first 36 signs.
+        context: What it is for: "training", "evaluation".
+        rows: Number of rows.
+    """
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    source = json.dumps({"uri": path.resolve().as_uri()})
+    dataset = Dataset(
+        path.stem, digest[:36], "local", source, profile=json.dumps({"num_rows": rows})
+    )
+    tags = [InputTag("mlflow.data.context", context)]
+    tracker.client.log_inputs(run_id, [DatasetInput(dataset, tags)])
+
+
 def register_model(config: PipelineConfig, tracker: Tracker, folder: Path, key: str) -> None:
     """Register a finished model folder once as a new version of the configured model."""
     from mlflow.exceptions import MlflowException
