@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tasks.synthesis.checks import (
+    fault_of_language,
     fault_of_pair,
     fault_of_paraphrase,
+    fault_of_question,
     is_grounded,
     normalise,
 )
@@ -122,3 +124,55 @@ def test_grounded_answers_share_most_content_words(answer, grounded):
 
 def test_normalise_leaves_letters_and_digits_of_one_width():
     assert normalise("  “Ｔｈｅ Mill,”  1_904！桥。") == "the mill 1 904 桥"
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "What does the second passage add?",
+        "Which year do both documents name?",
+        "What is in the folder?",
+        "What does the diagram compare?",
+        "Who is mentioned above?",
+        "What is stored in /data/raw/list?",
+        "What is stored in ./raw/?",
+        "What lies under C:\\Users\\ash?",
+        "Who signed mill.csv?",
+        "这篇文章的作者是谁？",
+        "该图表展示了什么？",
+        "上述石桥由谁设计？",
+        "根据材料中的说法，谁设计了石桥？",
+        "哪个文件记录了石桥？",
+        "目录里有什么？",
+    ],
+)
+def test_questions_about_texts_files_and_folders_are_no_questions(question):
+    assert fault_of_question(question) is not None
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Which document did Tom Ash sign in 1904?",
+        "How many texts did Tom Ash write?",
+        "What does a passage through the strait cost?",
+        "How many km/h does the ferry make?",
+        "青川市的石桥有多少张照片？",
+    ],
+)
+def test_questions_that_only_share_such_words_may_stay(question):
+    assert fault_of_question(question) is None
+
+
+@pytest.mark.parametrize(
+    ("question", "language", "is_right"),
+    [
+        ("Who designed 石桥?", "en", True),
+        ("谁设计了石桥？", "en", False),
+        ("Ada Lark出生在哪里？", "zh", True),
+        ("Where was Ada Lark born?", "zh", False),
+        ("Où est né Ada?", None, True),
+    ],
+)
+def test_question_in_another_language_needs_words_of_it(question, language, is_right):
+    assert (fault_of_language(question, language) is None) is is_right

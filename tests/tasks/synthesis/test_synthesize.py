@@ -3,38 +3,61 @@
 from __future__ import annotations
 
 import json
-import re
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
-from scripted_endpoint import refuse, say, serve
+from scripted_author import About, Author
+from scripted_endpoint import Act, refuse, say, serve
 
 from clara_model.errors import DataError, ServiceError
 from configs.schema import PipelineConfig
+from tasks.llm import client as client_module
 from tasks.llm.embedded import serve_embedded
 from tasks.storage import read_records, write_jsonl
 from tasks.synthesis.generate import synthesize
 from tasks.workspace import Workspace
 
+ROOT = Path(__file__).resolve().parents[3]
 MILL = "The old mill of Kelso was built by Tom Ash in 1904."
 BRIDGE = "The stone bridge of Orford was built by Ada Lark in 1911."
-PAIRS = {
-    MILL: [("Who built the old mill of Kelso?", "Tom Ash")],
-    BRIDGE: [("Who built the stone bridge of Orford?", "Ada Lark")],
+KNOWN = {
+    MILL: About(
+        facts=[
+            ("Tom Ash built the old mill of Kelso.", "Who built the old mill of Kelso?", "Tom Ash"),
+            ("The mill was built in 1904.", "When was the old mill of Kelso built?", "1904"),
+        ],
+        joined=[("Who built the old mill of Kelso, and when?", "Tom Ash, in 1904")],
+        paraphrase="In 1904 Tom Ash was the builder of Kelso's old mill.",
+    ),
+    BRIDGE: About(
+        facts=[
+            ("Ada Lark built it.", "Who built the stone bridge of Orford?", "Ada Lark"),
+            ("It was built in 1911.", "When was the stone bridge of Orford built?", "1911"),
+        ],
+        joined=[("Who built the stone bridge of Orford, and when?", "Ada Lark, in 1911")],
+        paraphrase="In 1911 Ada Lark was the builder of Orford's stone bridge.",
+    ),
 }
-JOINED = {
-    MILL: [("Who built the old mill of Kelso, and when?", "Tom Ash, in 1904")],
-    BRIDGE: [("Who built the stone bridge of Orford, and when?", "Ada Lark, in 1911")],
-}
-SAID_ANEW = {
-    MILL: "In 1904 Tom Ash was the builder of Kelso's old mill.",
-    BRIDGE: "In 1911 Ada Lark was the builder of Orford's stone bridge.",
-}
+# Of each passage: facts, questions, answers, verdicts, coverage; the joined ones in three; two for
+# the paraphrase.
+REQUESTS = 10
 
 
-def passage(name, text, split="train"):
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch):
+    monkeypatch.setattr(client_module, "FIRST_WAIT_S", 0.005)
+
+
+def passage(name, text, split="train", language="en"):
     return {
         "id": name, "source": f"{name}.md", "page": None, "heading": "", "text": text,
-        "language": "en", "tokens": 12, "split": split,
+        "language": language, "tokens": 12, "split": split,
     }  # fmt: skip
 
 
@@ -46,7 +69,10 @@ def workspace(tmp_path):
 
 
 def run(workspace, url, **options):
-    settings = {"base_url": url, "model": "m", "max_retries": 0, "concurrency": 1} | options
+    settings = {
+        "base_url": url, "model": "m", "max_retries": 0, "concurrency": 1, "joint_share": 0.0,
+        "cross_lingual_share": 0.0, "unanswerable_share": 0.0,
+    } | options  # fmt: skip
     config = PipelineConfig.model_validate({"synthesis": settings})
     return synthesize(config, workspace, base_url=url)
 
@@ -55,186 +81,173 @@ def rows(workspace):
     return {row["passage_id"]: row for row in read_records(workspace.synthesis)}
 
 
-def asked(body):
-    """Task and passage of a request, and whether it is a repair."""
-    prompt = body["messages"][1]["content"]
-    task = re.search(r"Task: (\w+)", prompt)[1]
-    text = re.search(r"<passage>\n(.*)\n</passage>", prompt, re.DOTALL)[1]
-    return task, text, len(body["messages"]) > 2
+def questions(row, kind="simple"):
+    return [pair["question"] for pair in row[kind]]
 
 
-def reply(task, text):
-    if task == "paraphrase":
-        return json.dumps({"paraphrase": SAID_ANEW[text]})
-    pairs = PAIRS[text] if task == "simple_qa" else JOINED[text]
-    return json.dumps({"pairs": [{"question": q, "answer": a} for q, a in pairs]})
+def on_mill(task, reply):
+    """The true replies, but for one task on the mill another one, after repair too."""
 
+    def change(asked, _):
+        return reply if (asked.task, asked.text) == (task, MILL) else None
 
-def good(body, _=0):
-    task, text, _ = asked(body)
-    return say(reply(task, text))
-
-
-def instead(wanted, text):
-    """Good replies, but for one task on the mill another text."""
-
-    def script(body, _):
-        task, about, _ = asked(body)
-        return say(text) if (task, about) == (wanted, MILL) else good(body)
-
-    return script
+    return Author(KNOWN, change=change)
 
 
 def test_good_replies_become_rows(workspace):
-    with serve(good) as server:
+    author = Author(KNOWN)
+    with serve(author) as server:
         result = run(workspace, server.url)
-    assert read_records(workspace.synthesis) == [
-        {
-            "passage_id": name, "source": f"{name}.md", "language": "en", "split": split,
-            "simple": [{"question": q, "answer": a} for q, a in PAIRS[text]],
-            "complex": [{"question": q, "answer": a} for q, a in JOINED[text]],
-            "paraphrase": SAID_ANEW[text],
-            "provider": "127.0.0.1", "model": "m", "prompt_version": 1,
-            "tokens": {"prompt": 21, "completion": 9},
-        }
-        for name, text, split in [("mill", MILL, "train"), ("bridge", BRIDGE, "benchmark")]
-    ]  # fmt: skip
-    assert result.counts == {
-        "passages": 2, "simple": 2, "complex": 2, "paraphrases": 2, "rejected": 0,
-        "requests": 6, "cached": 0, "prompt_tokens": 42, "completion_tokens": 18,
+    found = rows(workspace)
+    assert list(found) == ["mill", "bridge"]
+    for name, text, split in [("mill", MILL, "train"), ("bridge", BRIDGE, "benchmark")]:
+        row = found[name]
+        pairs = [(pair["question"], pair["answer"]) for pair in row["simple"]]
+        assert pairs == [(q, a) for _, q, a in KNOWN[text].facts]
+        pairs = [(pair["question"], pair["answer"]) for pair in row["complex"]]
+        assert pairs == KNOWN[text].joined
+        assert {pair["language"] for pair in row["simple"] + row["complex"]} == {"en"}
+        assert row["paraphrase"] == KNOWN[text].paraphrase
+        assert row["coverage"] == {"facts": 2, "covered": 2}
+        rest = {key: row[key] for key in (
+            "source", "language", "split", "joint", "cross_lingual", "unanswerable", "rounds",
+            "provider", "model", "verification_model", "prompt_version", "tokens",
+        )}  # fmt: skip
+        assert rest == {
+            "source": f"{name}.md", "language": "en", "split": split,
+            "joint": [], "cross_lingual": [], "unanswerable": [], "rounds": 1,
+            "provider": "127.0.0.1", "model": "m", "verification_model": "m", "prompt_version": 2,
+            "tokens": {"prompt": 7 * REQUESTS, "completion": 3 * REQUESTS},
+        }  # fmt: skip
+    counts = {
+        "passages": 2, "simple": 4, "complex": 2, "joint": 0, "cross_lingual": 0,
+        "unanswerable": 0, "paraphrases": 2, "facts": 4, "facts_covered": 4, "rejected": 0,
+        "requests": 2 * REQUESTS, "cached": 0, "prompt_tokens": 140, "completion_tokens": 60,
     }  # fmt: skip
+    assert counts.items() <= result.counts.items()
     assert result.rejects == ()
+    assert read_records(workspace.root / "rejected_replies.jsonl") == []
     assert not (workspace.progress / "synthesize.jsonl").exists()
 
 
+def test_every_pair_leads_back_to_its_three_requests(workspace):
+    with serve(Author(KNOWN)) as server:
+        run(workspace, server.url)
+    purposes = {
+        path.stem[:16]: json.loads(path.read_text(encoding="utf-8"))["purpose"]
+        for path in workspace.cache.rglob("*.json")
+        if "purpose" in path.read_text(encoding="utf-8")
+    }
+    row = rows(workspace)["mill"]
+    for kind, first in [("simple", "simple_qa"), ("complex", "complex_qa")]:
+        for pair in row[kind]:
+            assert [purposes[r] for r in pair["requests"]] == [first, "answer", "verify"]
+    made = [purposes[request] for request in row["paraphrase_requests"]]
+    assert made == ["paraphrase", "verify_paraphrase"]
+
+
+def test_roles_have_models_of_their_own(workspace):
+    author = Author(KNOWN)
+    with serve(author) as server:
+        run(workspace, server.url, models={"verification": "strict", "questions": "bright"})
+    models = {(asked.task, asked.model) for asked in author.seen}
+    assert models == {
+        ("facts", "bright"), ("simple_qa", "bright"), ("complex_qa", "bright"),
+        ("answer", "bright"), ("paraphrase", "bright"), ("verify", "strict"),
+        ("coverage", "strict"), ("verify_paraphrase", "strict"),
+    }  # fmt: skip
+    row = rows(workspace)["mill"]
+    assert (row["model"], row["verification_model"]) == ("bright", "strict")
+
+
 def test_limits_and_temperature_go_with_every_request(workspace):
-    with serve(good) as server:
-        run(workspace, server.url, max_tokens=77, temperature=0.9, simple_questions=3)
+    with serve(Author(KNOWN)) as server:
+        run(workspace, server.url, max_tokens=77, temperature=0.9)
     assert {(body["max_tokens"], body["temperature"]) for body in server.bodies} == {(77, 0.9)}
-    numbers = {re.search(r"Number: (\d+)", p)[1] for p in server.prompts if "simple_qa" in p}
-    assert numbers == {"3"}
+
+
+def test_replies_are_held_to_a_schema_where_the_provider_can(workspace):
+    with serve(Author(KNOWN)) as server:
+        run(workspace, server.url, structured_output="json_schema")
+    forms = {body["response_format"]["json_schema"]["name"] for body in server.bodies}
+    assert forms == {"Facts", "Questions", "Answers", "Verdicts", "Coverage", "Paraphrase",
+                     "Agreement"}  # fmt: skip
 
 
 def test_what_is_not_wanted_is_not_asked(workspace):
-    with serve(good) as server:
+    author = Author(KNOWN)
+    with serve(author) as server:
         result = run(workspace, server.url, complex_questions=0, paraphrase=False)
-    assert {asked(body)[0] for body in server.bodies} == {"simple_qa"}
+    assert {asked.task for asked in author.seen} == {
+        "facts", "simple_qa", "answer", "verify", "coverage",
+    }  # fmt: skip
     assert (result.counts["complex"], result.counts["paraphrases"]) == (0, 0)
     assert rows(workspace)["mill"]["paraphrase"] is None
 
 
 def test_broken_reply_is_mended_once(workspace):
-    def script(body, _):
-        task, text, is_repair = asked(body)
-        is_broken = (task, text) == ("simple_qa", MILL) and not is_repair
-        return say("{broken}") if is_broken else good(body)
+    def change(asked, _):
+        is_broken = (asked.task, asked.text) == ("facts", MILL) and not asked.is_repair
+        return "{broken}" if is_broken else None
 
-    with serve(script) as server:
+    with serve(Author(KNOWN, change=change)) as server:
         result = run(workspace, server.url)
-    assert rows(workspace)["mill"]["simple"] == [
-        {"question": "Who built the old mill of Kelso?", "answer": "Tom Ash"}
-    ]
-    assert (result.counts["requests"], result.counts["rejected"]) == (7, 0)
-    (repair,) = (body["messages"] for body in server.bodies if asked(body)[2])
+    assert len(rows(workspace)["mill"]["simple"]) == 2
+    assert (result.counts["requests"], result.counts["rejected"]) == (2 * REQUESTS + 1, 0)
+    (repair,) = (body["messages"] for body in server.bodies if len(body["messages"]) > 2)
     assert [message["role"] for message in repair] == ["system", "user", "assistant", "user"]
     assert repair[2]["content"] == "{broken}"
     assert "the JSON is broken" in repair[3]["content"]
-    assert rows(workspace)["mill"]["tokens"] == {"prompt": 28, "completion": 12}
 
 
-def test_reply_that_stays_broken_is_set_aside_with_its_text(workspace):
-    with serve(instead("simple_qa", "I cannot do that.")) as server:
+def test_reply_that_stays_broken_is_set_aside_with_its_whole_text(workspace):
+    rambling = "I cannot do that. " * 40
+    with serve(on_mill("complex_qa", rambling)) as server:
         result = run(workspace, server.url)
-    assert len(server.bodies) == 7
-    assert rows(workspace)["mill"]["simple"] == []
-    assert rows(workspace)["mill"]["complex"]
+    assert rows(workspace)["mill"]["complex"] == []
+    assert len(rows(workspace)["mill"]["simple"]) == 2
     (reject,) = result.rejects
-    assert (reject.step, reject.item) == ("synthesize", "mill simple_qa")
-    assert reject.reason == "there is no JSON object; the reply was: I cannot do that."
-    assert (result.counts["rejected"], result.counts["simple"]) == (1, 1)
+    assert (reject.step, reject.item) == ("synthesize", "mill complex_qa")
+    assert reject.reason == f"there is no JSON object; the reply was: {rambling[:300]}"
+    (kept,) = read_records(workspace.root / "rejected_replies.jsonl")
+    assert kept["reply"] == rambling
+    assert (kept["item"], kept["task"]) == ("mill", "complex_qa")
+    assert len(kept["request"]) == 16
 
 
 def test_half_a_character_in_a_reply_is_set_aside(workspace):
-    with serve(instead("paraphrase", '{"paraphrase": "In 1904 \\ud83d"}')) as server:
+    with serve(on_mill("paraphrase", '{"paraphrase": "In 1904 \\ud83d"}')) as server:
         result = run(workspace, server.url)
     assert rows(workspace)["mill"]["paraphrase"] is None
     (reject,) = result.rejects
     assert reject.item == "mill paraphrase"
 
 
-def test_pair_that_fails_a_check_is_set_aside_alone(workspace):
-    pairs = [
-        {"question": "Who built the old mill of Kelso?", "answer": "Tom Ash"},
-        {"question": "Who paid for the old mill of Kelso?", "answer": "Mary Lark"},
-        {"question": "When was the old mill of Kelso built?", "answer": "1905"},
-    ]
-    with serve(instead("simple_qa", json.dumps({"pairs": pairs}))) as server:
-        result = run(workspace, server.url)
-    assert rows(workspace)["mill"]["simple"] == pairs[:1]
-    assert [reject.reason for reject in result.rejects] == [
-        "the answer is not in the passage: Who paid for the old mill of Kelso? / Mary Lark",
-        "the answer's number 1905 is not in the passage: "
-        "When was the old mill of Kelso built? / 1905",
-    ]
-
-
-def test_no_more_pairs_are_kept_than_were_asked_for(workspace):
-    pairs = [{"question": f"Who built mill number {n} of Kelso?", "answer": "Tom Ash"}
-             for n in "abc"]  # fmt: skip
-    with serve(instead("simple_qa", json.dumps({"pairs": pairs}))) as server:
-        run(workspace, server.url, simple_questions=2)
-    assert rows(workspace)["mill"]["simple"] == pairs[:2]
-
-
-def test_bad_paraphrase_is_set_aside(workspace):
-    with serve(instead("paraphrase", json.dumps({"paraphrase": MILL.upper()}))) as server:
-        result = run(workspace, server.url)
-    assert rows(workspace)["mill"]["paraphrase"] is None
-    assert [reject.reason for reject in result.rejects] == ["the paraphrase is the passage itself"]
-    assert result.counts["paraphrases"] == 1
-
-
 def test_question_of_two_passages_stays_with_the_first(workspace):
     """Also when the second passage is answered first, and in another width and case."""
-    write_jsonl(workspace.passages, [passage("mill", MILL), passage("again", MILL + " It rings.")])
+    again = MILL + " It rings."
+    facts = [
+        ("Tom Ash built it.", "who built the OLD mill of Kelso？", "Tom Ash"),
+        ("It rings.", "What does the old mill of Kelso do?", "It rings"),
+    ]
+    known = KNOWN | {again: About(facts, paraphrase=KNOWN[MILL].paraphrase + " It is ringing.")}
+    write_jsonl(workspace.passages, [passage("mill", MILL), passage("again", again)])
 
-    def script(body, _):
-        task, text, _ = asked(body)
-        if task == "paraphrase":
-            return say(json.dumps({"paraphrase": SAID_ANEW[MILL] + " It is ringing."}))
-        if task == "complex_qa":
-            return say('{"pairs": []}')
-        question = "Who built the old mill of Kelso?"
-        if text == MILL:
-            pairs = [{"question": question, "answer": "Tom Ash"}]
-            return say(json.dumps({"pairs": pairs}), delay_s=0.3)
-        pairs = [
-            {"question": "who built the OLD mill of Kelso？", "answer": "Tom Ash"},
-            {"question": "What does the old mill do?", "answer": "It rings"},
-        ]
-        return say(json.dumps({"pairs": pairs}))
+    def change(asked, reply):
+        return say(json.dumps(reply), delay_s=0.05) if asked.text == MILL else None
 
-    with serve(script) as server:
+    with serve(Author(known, change=change)) as server:
         result = run(workspace, server.url, concurrency=4)
-    assert [pair["question"] for pair in rows(workspace)["mill"]["simple"]] == [
-        "Who built the old mill of Kelso?"
-    ]
-    assert [pair["question"] for pair in rows(workspace)["again"]["simple"]] == [
-        "What does the old mill do?"
-    ]
+    assert questions(rows(workspace)["mill"])[0] == "Who built the old mill of Kelso?"
+    assert questions(rows(workspace)["again"]) == ["What does the old mill of Kelso do?"]
     (reject,) = result.rejects
     assert (reject.item, reject.reason) == (
-        "again simple_qa", "asked before: who built the OLD mill of Kelso？",
+        "again simple", "asked before: who built the OLD mill of Kelso？",
     )  # fmt: skip
 
 
 def test_refused_request_is_set_aside_and_the_others_go_on(workspace):
-    def script(body, _):
-        task, text, _ = asked(body)
-        is_refused = (task, text) == ("complex_qa", MILL)
-        return refuse(400, "flagged by a filter") if is_refused else good(body)
-
-    with serve(script) as server:
+    with serve(on_mill("complex_qa", refuse(400, "flagged by a filter"))) as server:
         result = run(workspace, server.url)
     assert rows(workspace)["mill"]["complex"] == []
     (reject,) = result.rejects
@@ -242,48 +255,76 @@ def test_refused_request_is_set_aside_and_the_others_go_on(workspace):
     assert "flagged by a filter" in reject.reason
 
 
+def test_passage_of_which_nothing_holds_stays_out_with_a_reason(workspace):
+    def change(asked, _):
+        return {"facts": []} if (asked.task, asked.text) == ("facts", MILL) else None
+
+    with serve(Author(KNOWN, change=change)) as server:
+        result = run(workspace, server.url, paraphrase=False)
+    assert list(rows(workspace)) == ["bridge"]
+    assert [(r.item, r.reason) for r in result.rejects] == [
+        ("mill facts", "no fact was found"),
+        ("mill", "nothing held: no fact was found"),
+    ]
+
+
 def test_second_run_sends_nothing_and_writes_the_same_bytes(workspace):
-    with serve(good) as server:
+    with serve(Author(KNOWN)) as server:
         run(workspace, server.url)
         first = workspace.synthesis.read_bytes()
         workspace.synthesis.unlink()
         result = run(workspace, server.url)
-    assert len(server.bodies) == 6
+    assert len(server.bodies) == 2 * REQUESTS
     assert workspace.synthesis.read_bytes() == first
-    assert (result.counts["requests"], result.counts["cached"]) == (0, 6)
+    assert (result.counts["requests"], result.counts["cached"]) == (0, 2 * REQUESTS)
 
 
-def gone_at_the_end(body, _):
-    is_last = asked(body)[:2] == ("paraphrase", BRIDGE)
-    return refuse(503, "gone") if is_last else good(body)
+def gone_at_the_end(asked, _):
+    is_last = (asked.task, asked.text) == ("verify_paraphrase", BRIDGE)
+    return refuse(503, "gone") if is_last else None
 
 
 def test_run_cut_off_continues_with_what_is_missing(workspace):
-    """The last of six requests fails for good: the journal holds the first passage."""
-    with serve(gone_at_the_end) as server:
+    """The last request fails for good: the journal holds the first passage."""
+    author = Author(KNOWN, change=gone_at_the_end)
+    with serve(author) as server:
         with pytest.raises(ServiceError, match="run the same command again"):
             run(workspace, server.url)
-        assert len(server.bodies) == 6
+        asked_before = len(author.seen)
         assert not workspace.synthesis.exists()
         journal = read_records(workspace.progress / "synthesize.jsonl")
         assert [entry.get("key") for entry in journal] == [None, "mill"]
         # Without its cache the finished passage is known by the journal alone.
         for path in workspace.cache.rglob("*.json"):
             path.unlink()
-        server.script = good
+        author.change = None
         result = run(workspace, server.url)
-    assert [asked(body)[1] for body in server.bodies[6:]] == [BRIDGE] * 3
+    assert {asked.text for asked in author.seen[asked_before:]} == {BRIDGE}
     assert sorted(rows(workspace)) == ["bridge", "mill"]
-    assert (result.counts["simple"], result.counts["complex"]) == (2, 2)
-    assert result.counts["requests"] == 3
-    assert result.counts["prompt_tokens"] == 42
+    assert (result.counts["simple"], result.counts["complex"]) == (4, 2)
+    assert result.counts["requests"] == REQUESTS
+    assert result.counts["prompt_tokens"] == 140
+
+
+def test_other_limits_and_rates_keep_what_is_finished(workspace):
+    author = Author(KNOWN, change=gone_at_the_end)
+    with serve(author) as server:
+        with pytest.raises(ServiceError):
+            run(workspace, server.url)
+        for path in workspace.cache.rglob("*.json"):
+            path.unlink()
+        author.change = None
+        asked_before = len(author.seen)
+        run(workspace, server.url, concurrency=3, max_requests=500, timeout_s=9.0)
+    assert {asked.text for asked in author.seen[asked_before:]} == {BRIDGE}
 
 
 def test_changed_passage_is_asked_anew_after_a_cut(workspace):
-    with serve(gone_at_the_end) as server:
+    author = Author(KNOWN, change=gone_at_the_end)
+    with serve(author) as server:
         with pytest.raises(ServiceError):
             run(workspace, server.url)
-        server.script = good
+        author.change = None
         write_jsonl(workspace.passages, [passage("mill", BRIDGE)])
         run(workspace, server.url)
     assert rows(workspace)["mill"]["simple"][0]["answer"] == "Ada Lark"
@@ -298,13 +339,123 @@ def test_not_one_question_is_an_error(workspace):
     assert not workspace.synthesis.exists()
 
 
-def test_embedded_endpoint_makes_checked_questions_and_is_named(workspace):
+def test_embedded_endpoint_makes_verified_questions_and_is_named(workspace):
     with serve_embedded() as url:
-        config = PipelineConfig()
-        result = synthesize(config, workspace, base_url=url)
+        result = synthesize(PipelineConfig(), workspace, base_url=url)
     assert {(row["provider"], row["model"]) for row in rows(workspace).values()} == {
         ("embedded", "embedded-rules")
     }
     assert result.counts["simple"] >= 2
     for text, row in zip((MILL, BRIDGE), rows(workspace).values(), strict=True):
         assert all(pair["answer"] in text for pair in row["simple"])
+        assert row["coverage"]["facts"] == row["coverage"]["covered"] > 0
+
+
+# A town of many mills, for runs long enough to be disturbed.
+NAMES = "Ash Birch Cedar Elm Fir Hazel Larch Oak".split()
+TOWN = {
+    f"The {name} mill was built by Tom {name[::-1].title()} in {1900 + n}.": About(
+        facts=[
+            ("a", f"Who built the {name} mill?", f"Tom {name[::-1].title()}"),
+            ("b", f"When was the {name} mill built?", str(1900 + n)),
+        ],
+        paraphrase=f"In {1900 + n} Tom {name[::-1].title()} was the builder of the {name} mill.",
+    )
+    for n, name in enumerate(NAMES)
+}
+
+
+def town(folder):
+    workspace = Workspace(folder)
+    write_jsonl(workspace.passages, [passage(f"p{n}", text) for n, text in enumerate(TOWN)])
+    return workspace
+
+
+def misbehaving(seed):
+    """Every third request or so goes wrong in one of the ways servers do; repeated ones recover."""
+    moods = random.Random(seed)
+
+    def change(asked, reply):
+        text = json.dumps(reply)
+        choices = [
+            Act(body=text), Act(body=say(text).body, cut=True), refuse(429, "slow", Retry_After="0"),
+            refuse(500, "oops"), refuse(503, "gone"), Act(body="<html>"), say(text[: len(text) // 2]),
+            say("Sure! " + text), say("[]"), say(None),
+        ]  # fmt: skip
+        return moods.choice(choices) if moods.random() < 0.3 else None
+
+    return change
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_under_a_misbehaving_endpoint_every_passage_ends_once(tmp_path, seed):
+    workspace = town(tmp_path)
+    with serve(Author(TOWN, change=misbehaving(seed))) as server:
+        result = run(workspace, server.url, max_retries=30, concurrency=6)
+    ids = [row["passage_id"] for row in read_records(workspace.synthesis)]
+    out = [reject.item for reject in result.rejects if " " not in reject.item]
+    assert sorted(ids + out) == sorted(f"p{n}" for n in range(len(TOWN)))
+    truth = {q: a for about in TOWN.values() for _, q, a in about.facts}
+    for row in read_records(workspace.synthesis):
+        assert all(truth[pair["question"]] == pair["answer"] for pair in row["simple"])
+        assert row["paraphrase"] in (None, *(about.paraphrase for about in TOWN.values()))
+    set_aside = {reject.item.partition(" ")[0] for reject in result.rejects}
+    for row in read_records(workspace.synthesis):
+        is_whole = len(row["simple"]) == 2 and row["paraphrase"]
+        assert is_whole or row["passage_id"] in set_aside
+
+
+def test_endpoint_that_dies_and_returns_gives_the_rows_of_an_undisturbed_run(tmp_path):
+    undisturbed, disturbed = town(tmp_path / "a"), town(tmp_path / "b")
+    lives = random.Random(7)
+    author = Author(TOWN)
+    with serve(author) as server:
+        for _ in range(4):
+            dies_at = len(author.seen) + lives.randrange(1, 14)
+            author.change = lambda *_, at=dies_at: (
+                refuse(503, "dead") if len(author.seen) >= at else None
+            )
+            with pytest.raises(ServiceError):
+                run(disturbed, server.url, concurrency=3)
+        author.change = None
+        run(disturbed, server.url, concurrency=3)
+        run(undisturbed, server.url)
+    assert disturbed.synthesis.read_bytes() == undisturbed.synthesis.read_bytes()
+
+
+_KILLED = """
+import sys
+from pathlib import Path
+from configs.schema import PipelineConfig
+from tasks.synthesis.generate import synthesize
+from tasks.workspace import Workspace
+url, folder = sys.argv[1:]
+settings = {"base_url": url, "model": "m", "max_retries": 0, "concurrency": 2, "joint_share": 0.0,
+            "cross_lingual_share": 0.0, "unanswerable_share": 0.0}
+config = PipelineConfig.model_validate({"synthesis": settings})
+synthesize(config, Workspace(Path(folder)), base_url=url)
+"""
+
+
+@pytest.mark.slow
+def test_killed_run_goes_on_and_gives_the_same_rows(tmp_path):
+    undisturbed, killed = town(tmp_path / "a"), town(tmp_path / "b")
+    author = Author(TOWN, change=lambda _, reply: say(json.dumps(reply), delay_s=0.01))
+    with serve(author) as server:
+        command = [sys.executable, "-c", _KILLED, server.url, str(killed.root)]
+        process = subprocess.Popen(command, cwd=ROOT, start_new_session=True,
+                                   env={**os.environ, "OMP_NUM_THREADS": "1"})  # fmt: skip
+        while len(author.seen) < 25:
+            assert process.poll() is None
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        assert not killed.synthesis.exists()
+        time.sleep(0.1)  # what is still being answered
+        asked = len(author.seen)
+        run(killed, server.url)
+        # At most what was under way is asked again.
+        whole = 8 * len(TOWN)
+        assert len(author.seen) - asked <= whole - asked + 4
+        run(undisturbed, server.url)
+    assert killed.synthesis.read_bytes() == undisturbed.synthesis.read_bytes()
