@@ -13,7 +13,7 @@ from tasks.captioning.ask import Asker
 from tasks.captioning.look import Look, describe_rule, look_at_images
 from tasks.captioning.ocr_hint import OcrHints
 from tasks.captioning.prompts import PROMPT_VERSION
-from tasks.llm.client import ChatClient, Usage
+from tasks.llm.client import ChatClient
 from tasks.progress import progress
 from tasks.storage import Record, Reject, StepResult, read_records, write_jsonl
 from tasks.workspace import Workspace
@@ -45,7 +45,7 @@ def caption_images(config: PipelineConfig, workspace: Workspace, *, base_url: st
     """
     uses = count_uses(workspace)
     settings = config.captioning
-    usage = Usage()
+    usage: dict[str, float] = {"prompt_tokens": 0, "completion_tokens": 0}
     if settings.enabled and uses:
         looks = look_at_images(list(uses), workspace.root, uses, settings)
         _say_what_is_skipped(looks, settings)
@@ -93,19 +93,23 @@ def _say_what_is_skipped(looks: Sequence[Look], settings: CaptioningSettings) ->
 
 async def _ask_all(
     images: Sequence[str], settings: CaptioningSettings, workspace: Workspace, base_url: str
-) -> tuple[dict[str, Record], Usage]:
+) -> tuple[dict[str, Record], dict[str, float]]:
     async with ChatClient(settings, base_url, workspace.cache) as client:
         with OcrHints(workspace.progress / "caption-ocr.jsonl", settings) as hints:
             asker = Asker(client, settings, workspace.root, hints)
             with progress(STEP, len(images)) as advance:
-                rows = await _run(asker, images, settings.concurrency, advance)
+
+                def note(image: str) -> None:
+                    advance(note=f"{image}, {client.note()}")
+
+                rows = await _run(asker, images, settings.concurrency, note)
             asker.check_outage(rows)
         hints.discard()
-        return dict(zip(images, rows, strict=True)), _total(client.usage)
+        return dict(zip(images, rows, strict=True)), client.counts()
 
 
 async def _run(
-    asker: Asker, images: Sequence[str], concurrency: int, advance: Callable[..., None]
+    asker: Asker, images: Sequence[str], concurrency: int, advance: Callable[[str], None]
 ) -> list[Record]:
     # Pictures are prepared when their turn comes: all at once they would fill the memory.
     slots = asyncio.Semaphore(concurrency)
@@ -113,7 +117,7 @@ async def _run(
     async def one(image: str) -> Record:
         async with slots:
             row = _row(image, **await asker.describe(image))
-        advance(note=image)
+        advance(image)
         return row
 
     tasks = [asyncio.create_task(one(image)) for image in images]
@@ -123,15 +127,6 @@ async def _run(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _total(usage: Mapping[str, Usage]) -> Usage:
-    return Usage(
-        sum(u.requests for u in usage.values()),
-        sum(u.cached for u in usage.values()),
-        sum(u.prompt_tokens for u in usage.values()),
-        sum(u.completion_tokens for u in usage.values()),
-    )
 
 
 def _row_of(look: Look, answers: Mapping[str, Record]) -> Record:
@@ -149,7 +144,7 @@ def _row(image: str, status: str, **fields: object) -> Record:
     return {"image": image, "status": status, **blank, **fields}
 
 
-def _count(rows: Sequence[Record], distinct: int, usage: Usage) -> dict[str, float]:
+def _count(rows: Sequence[Record], distinct: int, usage: Mapping[str, float]) -> dict[str, float]:
     states = Counter(row["status"] for row in rows)
     kinds = Counter(row["reason"].partition(":")[0] for row in rows if row["status"] == "skipped")
     return {
@@ -157,6 +152,5 @@ def _count(rows: Sequence[Record], distinct: int, usage: Usage) -> dict[str, flo
         "distinct": distinct,
         **{state: states[state] for state in _STATES},
         **{f"skipped_{kind}": kinds[kind] for kind in ("icon", "rule", "blank", "logo")},
-        "prompt_tokens": usage.prompt_tokens,
-        "completion_tokens": usage.completion_tokens,
+        **usage,
     }
