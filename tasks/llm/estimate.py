@@ -200,7 +200,7 @@ def _sum(
         cost = None
         if price is not None:
             cost = (prompt * price.prompt + completion * price.completion) / 1e6
-        lines.append(Line(step, model, ceil(number), ceil(prompt), ceil(completion), cost))
+        lines.append(Line(step, model, round(number), round(prompt), round(completion), cost))
     return lines
 
 

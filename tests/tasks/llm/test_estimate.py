@@ -1,0 +1,139 @@
+"""Estimates: the protocol's calls, counted by hand, for texts that are small enough for that."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from configs.schema import PipelineConfig
+from flows.estimate import show_estimate
+from tasks.llm.estimate import (
+    count_images,
+    estimate_captions,
+    estimate_synthesis,
+    find_texts,
+)
+from tasks.workspace import Workspace
+
+PLAIN = {
+    "provider": "custom", "base_url": "http://127.0.0.1:1/v1", "model": "writer",
+    "models": {"verification": "judge"}, "complex_questions": 0, "paraphrase": False,
+    "joint_share": 0, "cross_lingual_share": 0, "unanswerable_share": 0,
+}  # fmt: skip
+
+
+def config(tmp_path, **synthesis):
+    return PipelineConfig.model_validate(
+        {"workspace": tmp_path, "extraction": {"input": tmp_path}, "synthesis": PLAIN | synthesis}
+    )
+
+
+def write_passages(tmp_path, *texts):
+    lines = (json.dumps({"id": str(i), "text": text}) for i, text in enumerate(texts))
+    (tmp_path / "passages.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def estimate(settings):
+    lines = estimate_synthesis(settings, find_texts(settings, Workspace(settings.workspace)))
+    return {(line.step, line.model): line for line in lines}
+
+
+def test_simple_questions_of_ten_passages(tmp_path):
+    """Facts once; questions, answers, check and coverage one and a half times each."""
+    write_passages(tmp_path, *["The bridge was opened in 1987. It is red."] * 10)
+    lines = estimate(config(tmp_path))
+    assert lines["synthesize", "writer"].calls == 10 * (1 + 1.5 + 1.5)
+    assert lines["synthesize", "judge"].calls == 10 * (1.5 + 1.5)
+
+
+def test_paraphrase_and_complex_questions_add_their_calls(tmp_path):
+    write_passages(tmp_path, *["The bridge was opened in 1987. It is red."] * 10)
+    lines = estimate(config(tmp_path, paraphrase=True, complex_questions=2))
+    assert lines["synthesize", "writer"].calls == 10 * (4 + 1.5 + 2 * 1.5)
+    assert lines["synthesize", "judge"].calls == 10 * (3 + 1.5 + 1.5)
+
+
+def test_teacher_is_asked_about_training_rows_only(tmp_path):
+    """Two one-fact questions a passage, a fifth of the sources held out."""
+    write_passages(tmp_path, *["The bridge was opened in 1987. It is red."] * 10)
+    lines = estimate(config(tmp_path, teacher=True, benchmark_share=0.2))
+    assert lines["mine", "writer"].calls == 10 * 2 * 0.8
+
+
+def test_cost_is_tokens_times_price_and_unknown_without_one(tmp_path):
+    write_passages(tmp_path, "The bridge was opened in 1987. It is red.")
+    lines = estimate(config(tmp_path, prices={"writer": {"prompt": 1e6, "completion": 2e6}}))
+    writer = lines["synthesize", "writer"]
+    assert writer.cost_usd == pytest.approx(
+        writer.prompt_tokens + 2 * writer.completion_tokens, abs=3
+    )
+    assert lines["synthesize", "judge"].cost_usd is None
+
+
+def test_many_passages_are_sampled_and_scaled(tmp_path):
+    write_passages(tmp_path, *["The bridge was opened in 1987."] * 1000)
+    settings = config(tmp_path)
+    source = find_texts(settings, Workspace(tmp_path))
+    assert (source.number, len(source.texts)) == (1000, 334)
+    assert estimate(settings)["synthesize", "writer"].calls == 4000
+
+
+def test_longer_passages_cost_more(tmp_path):
+    write_passages(tmp_path, "The bridge was opened in 1987. " * 2)
+    short = estimate(config(tmp_path))["synthesize", "writer"]
+    write_passages(tmp_path, "The bridge was opened in 1987. " * 12)
+    long = estimate(config(tmp_path))["synthesize", "writer"]
+    assert long.calls == short.calls
+    assert long.prompt_tokens > short.prompt_tokens
+    assert long.completion_tokens > 5 * short.completion_tokens
+
+
+def test_before_extraction_sizes_of_files_are_all_there_is(tmp_path):
+    # 102,400 characters; passages of 256 tokens hold about 205 of them, 819 characters.
+    (tmp_path / "notes.txt").write_text("x" * 102_400)
+    (tmp_path / "chart.png").write_bytes(b"not looked into")
+    settings = config(tmp_path)
+    source = find_texts(settings, Workspace(tmp_path))
+    assert source.number == 125
+    assert "rough" in source.origin
+    assert count_images(settings, Workspace(tmp_path))[0] == 1
+
+
+def test_extracted_texts_are_better_than_sizes(tmp_path):
+    row = {"content": "word " * 819, "extracted_images": ["a.png", "b.png"]}
+    (tmp_path / "raw_knowledge.jsonl").write_text(f"{json.dumps(row)}\n{json.dumps(row)}\n")
+    settings = config(tmp_path)
+    assert find_texts(settings, Workspace(tmp_path)).number == 10  # 1024 tokens each: 5 passages
+    assert count_images(settings, Workspace(tmp_path))[0] == 2
+
+
+def test_captions_are_priced_by_picture(tmp_path):
+    settings = PipelineConfig.model_validate(
+        {"captioning": {"provider": "openai", "models": {"vision": "gpt-4o"}}}
+    ).captioning
+    (line,) = estimate_captions(settings, 1000)
+    assert (line.model, line.calls) == ("gpt-4o", 1000)
+    assert 1_100_000 < line.prompt_tokens < 1_800_000
+    assert line.cost_usd == pytest.approx(
+        (line.prompt_tokens * 2.5 + line.completion_tokens * 10) / 1e6
+    )
+
+
+def test_shown_as_json_and_as_a_table_without_a_request(tmp_path, capsys):
+    write_passages(tmp_path, *["The bridge was opened in 1987. It is red."] * 10)
+    (tmp_path / "c.yaml").write_text(
+        f"workspace: {tmp_path}\nextraction: {{input: {tmp_path}}}\n"
+        "synthesis: {provider: openai, api_key: '${NOT_SET}', models: {teacher: other}}\n"
+    )
+    show_estimate(("caption", "synthesize"), tmp_path / "c.yaml", (), as_json=True)
+    record = json.loads(capsys.readouterr().out)
+    assert record["unknown_prices"] == []
+    assert record["cost_usd"] > 0
+    assert {line["model"] for line in record["lines"]} == {"gpt-4.1-mini"}
+    overrides = ["synthesis.teacher=true"]
+    show_estimate(("synthesize",), tmp_path / "c.yaml", overrides, as_json=False)
+    page = capsys.readouterr().out
+    assert "unknown" in page
+    assert "without other, whose price is not known" in page
+    assert "10 passages, from passages.jsonl" in page
