@@ -133,18 +133,14 @@ def _approximate_index(vectors: Vectors) -> tuple[Any, Callable[[np.ndarray], np
         rotation = faiss.RandomRotationMatrix(dim, _INDEX_DIM)
         rotation.init(1)
         project = rotation.apply
-    index = faiss.index_factory(
-        min(dim, _INDEX_DIM), f"IVF{lists},SQ8", faiss.METRIC_INNER_PRODUCT
-    )
-    index.nprobe = max(8, round(lists * _PROBED))
+    index = faiss.index_factory(min(dim, _INDEX_DIM), f"IVF{lists},SQ8", faiss.METRIC_INNER_PRODUCT)
+    faiss.ParameterSpace().set_index_parameter(index, "nprobe", max(8, round(lists * _PROBED)))
     drawn = np.random.default_rng(1).choice(
         number, min(number, _SAMPLE_PER_LIST * lists), replace=False
     )
     drawn.sort()
     index.train(
-        np.concatenate(
-            [project(vectors.take(drawn[block])) for block in _blocks(len(drawn), dim)]
-        )
+        np.concatenate([project(vectors.take(drawn[block])) for block in _blocks(len(drawn), dim)])
     )
     for block in _blocks(number, dim):
         index.add(project(vectors.take(block)))

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
-from configs.base import EndpointSettings, Settings
+from configs.base import ENDPOINT_NEUTRAL, EndpointSettings, Settings
 
 STRATEGIES = ("bm25", "dense", "memory", "random", "same_document")
 
@@ -62,7 +62,7 @@ class EmbeddingSettings(EndpointSettings):
 
     @property
     def is_there(self) -> bool:
-        """Whether an endpoint or a local model is named; the embedded endpoint has no embeddings."""
+        """Whether a model is named: the embedded endpoint has no embeddings."""
         return self.local_model is not None or not self.is_embedded
 
 
@@ -119,3 +119,17 @@ class NegativesSettings(Settings):
                 "negatives.dense.base_url and model of an endpoint with /embeddings"
             )
         return self
+
+    def decisive(self, default_judge: EndpointSettings) -> dict[str, Any]:
+        """The settings that decide which negatives are found, as JSON."""
+        values: dict[str, Any] = self.model_dump(
+            mode="json",
+            exclude={
+                "dense": set(ENDPOINT_NEUTRAL | {"texts_per_request"}),
+                "judge": set(ENDPOINT_NEUTRAL),
+            },
+        )
+        if self.llm_check:
+            judge = self.judge or default_judge
+            values["judged_by"] = [judge.base_url, judge.model_for("verification")]
+        return values

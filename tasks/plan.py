@@ -17,7 +17,7 @@ from tasks.workspace import Workspace
 
 STAGES = ("stage1", "stage2", "stage3")
 # What the variants of a sweep have in common: all that is made before a stage trains.
-SHARED_STEPS = ("extract", "caption", "tokenizer", "passages", "synthesize", "mine", "base")
+SHARED_STEPS = ("extract", "caption", "tokenizer", "passages", "synthesize", "mine", "card", "base")
 
 # Settings that change how fast or how politely a step works, but not what comes out
 # (the input's contents are hashed; its place does not matter).
@@ -82,6 +82,11 @@ def _data_steps(config: PipelineConfig, ws: Workspace) -> list[Step]:
             "mine", "hard negatives and training rows", 3,
             _row_settings(config), (ws.passages, ws.synthesis), _row_files(config, ws),
         ),
+        Step(
+            "card", "what the rows are, on one page", 1, {"seed": config.seed},
+            (ws.raw_knowledge, ws.captions, ws.passages, ws.synthesis, *_row_files(config, ws)),
+            (ws.data_card,),
+        ),
     ]  # fmt: skip
 
 
@@ -92,6 +97,7 @@ def _model_steps(config: PipelineConfig, ws: Workspace) -> list[Step]:
     shared = {"precision": training.precision, "group_by_length": training.group_by_length,
               "world_share": training.world.share}  # fmt: skip
     model = _decisive(config.model)
+    remines = config.negatives.strategies.memory > 0
     rows = {
         "stage1": "pretrain_data.jsonl",
         "stage2": "instruction_data.jsonl",
@@ -109,6 +115,15 @@ def _model_steps(config: PipelineConfig, ws: Workspace) -> list[Step]:
     titles = ("compressor pretraining", "instruction tuning", "end-to-end training")
     for stage, title in zip(STAGES, titles, strict=True):
         files = [ws.root / rows[stage]]
+        if stage == "stage3" and remines:
+            # All that decides the rows mined again, so that none of it changes unnoticed.
+            files = [ws.end_to_end_memory, ws.passages, ws.synthesis, models / "stage2"]
+            steps.append(
+                Step(
+                    "remine", "hard negatives by memories", 1, _row_settings(config),
+                    (base, ws.passages, ws.synthesis, models / "stage2"), (ws.end_to_end_memory,),
+                )
+            )  # fmt: skip
         if training.world.share > 0:
             files.append(ws.world / rows[stage])
         steps.append(
@@ -174,7 +189,12 @@ def _synthesis_settings(config: PipelineConfig) -> dict[str, Any]:
 
 def _row_settings(config: PipelineConfig) -> dict[str, Any]:
     return {
-        "negatives": decisive_negatives(config),
+        "negatives": config.negatives.decisive(config.synthesis),
+        "teacher": (
+            [config.synthesis.base_url, config.synthesis.model_for("teacher"), PROMPT_VERSION]
+            if config.synthesis.teacher
+            else None
+        ),
         "top_k": config.model.generation_top_k,
         "world": config.training.world.model_dump(mode="json"),
         "paraphrase_share": config.training.stage1.paraphrase_share,

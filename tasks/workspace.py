@@ -53,6 +53,11 @@ class Workspace:
         return self.root / "end_to_end_data.jsonl"
 
     @property
+    def end_to_end_memory(self) -> Path:
+        """Rows of stage 3 once more, negatives by stage 2's memories among them."""
+        return self.root / "end_to_end_memory.jsonl"
+
+    @property
     def all_training_data(self) -> Path:
         """The three together, each row with its `stage`."""
         return self.root / "clara_training_data.jsonl"

@@ -69,9 +69,14 @@ def _kinds(row: Row) -> list[str]:
         return ["paraphrase"]
     kinds = row.get("kinds")
     if isinstance(kinds, list) and len(kinds) == len(row["question"]):
-        return [kind if kind in KINDS else "qa" for kind in kinds]
-    kind = row.get("kind")
-    return [kind if kind in ("simple", "complex") else "qa"] * len(row["question"])
+        return [_kind(kind) for kind in kinds]
+    return [_kind(row.get("kind"))] * len(row["question"])
+
+
+def _kind(name: Any) -> str:
+    """`simple` and `complex`, with `_qa` or without; `qa` for any other name."""
+    plain = str(name).removesuffix("_qa")
+    return plain if plain in ("simple", "complex") else "qa"
 
 
 def _draw(row: Row, kind: str, seed: int) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Set
+from collections.abc import Callable
 from functools import lru_cache
 
 import regex
@@ -55,7 +55,7 @@ def is_short(answer: str) -> bool:
     return len(plain_answer(answer).replace(" ", "")) <= (1 if _holds_cjk(answer) else 2)
 
 
-def answer_test(question: str, answer: str) -> Callable[[str, Set[str]], bool]:
+def answer_test(question: str, answer: str) -> Callable[[str, str], bool]:
     """A test of passages: may this one answer the question, by the words it holds?
 
     A closed answer (`is_closed`) is held by no passage: only nearness to the positive can tell. A
@@ -63,15 +63,15 @@ def answer_test(question: str, answer: str) -> Callable[[str, Set[str]], bool]:
     question's search terms. Any other answer counts wherever it stands.
 
     Returns:
-        A function of a passage's `plain_text` and its set of `search_tokens`.
+        A function of a passage's `plain_text` and its text.
     """
     wanted, closed, short = plain_answer(answer), is_closed(answer), is_short(answer)
     asked = set(search_tokens(question))
 
-    def holds(plain: str, terms: Set[str]) -> bool:
+    def holds(plain: str, text: str) -> bool:
         if closed or wanted not in plain:
             return False
-        return not short or 2 * len(asked & terms) >= len(asked)
+        return not short or 2 * len(asked.intersection(search_tokens(text))) >= len(asked)
 
     return holds
 

@@ -1,4 +1,4 @@
-"""Text embeddings for dense negatives: asked once for each text, kept on disk, mapped from there."""
+"""Text embeddings: each text asked for once, its vector kept on disk and mapped from there."""
 
 from __future__ import annotations
 
@@ -126,14 +126,18 @@ class CachedVectors:
 
 
 def embed_texts(
-    texts: Sequence[str], settings: EmbeddingSettings, folder: Path, *, prefix: str = ""
+    texts: Sequence[str],
+    settings: EmbeddingSettings,
+    kept: Path | EmbeddingCache,
+    *,
+    prefix: str = "",
 ) -> CachedVectors:
     """Vectors of texts; only those that no earlier run has asked for are computed.
 
     Args:
         texts: In the order of the vectors; the same one may come twice.
         settings: Which model, and where.
-        folder: Where the vectors of all models are kept.
+        kept: The folder of all models' vectors, or the model's cache from `open_cache`.
         prefix: Put before each text.
 
     Raises:
@@ -141,7 +145,7 @@ def embed_texts(
         DataError: If the model's vectors do not fit the texts.
         ServiceError: If the endpoint refuses, or does not answer after all retries.
     """
-    cache = EmbeddingCache(folder / _identity(settings))
+    cache = open_cache(settings, kept) if isinstance(kept, Path) else kept
     asked = [prefix + text for text in texts]
     missing = [text for text in dict.fromkeys(asked) if text not in cache]
     if missing:
@@ -150,6 +154,12 @@ def embed_texts(
                 cache.add(part, vectors)
                 advance(len(part))
     return cache.vectors_of(asked)
+
+
+def open_cache(settings: EmbeddingSettings, folder: Path) -> EmbeddingCache:
+    """The vectors of one model, in the folder of all models' vectors."""
+    source = settings.local_model or [settings.base_url, settings.model]
+    return EmbeddingCache(folder / hash_json(source)[:16])
 
 
 def _compute(
@@ -248,11 +258,6 @@ def _ask(client: openai.OpenAI, texts: list[str], settings: EmbeddingSettings) -
             "negatives.dense.texts_per_request"
         )
     return vectors
-
-
-def _identity(settings: EmbeddingSettings) -> str:
-    source = settings.local_model or [settings.base_url, settings.model]
-    return hash_json(source)[:16]
 
 
 def _key(text: str) -> bytes:

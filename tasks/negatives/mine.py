@@ -1,158 +1,201 @@
-"""Hard negatives for a question: score, mask what may be right, pick, arrange; all pure."""
+"""Hard negatives for a question: rank, mask what may be right, pick, arrange; all pure."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from itertools import islice
+from typing import Protocol
 
-import numpy as np
+from tasks.negatives.answers import answer_test
+from tasks.negatives.pool import PassagePool
 
-from clara_model.retrieval import Bm25Index, search_tokens
-from tasks.negatives.answers import answer_test, plain_text
+# Found by no strategy: drawn because the strategies found too few.
+COMPLETION = "completion"
+
+
+class Ranking(Protocol):
+    """How one strategy sees the passages for one question."""
+
+    def order(self) -> Iterable[int]:
+        """Pool positions, hardest first."""
+        ...
+
+    def score(self, position: int) -> float:
+        """The strategy's score of a passage, higher is closer; 0 says nothing."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question whose negatives are looked for.
+
+    Args:
+        question: The question.
+        answer: Its answer; None where no passage holds one.
+        golds: Pool positions of the passages it was asked about.
+        seed: Decides what is drawn at random for it.
+    """
+
+    question: str
+    answer: str | None
+    golds: tuple[int, ...]
+    seed: str
 
 
 @dataclass(frozen=True, slots=True)
 class Picked:
-    """Negatives of one question, hardest first; the last `completed` were drawn at random."""
+    """Negatives of one question, hardest first, and which strategy found each."""
 
-    positions: tuple[int, ...]
-    completed: int
+    positions: tuple[int, ...] = ()
+    found_by: tuple[str, ...] = ()
+
+    @property
+    def completed(self) -> int:
+        """How many were drawn at random because too few were found."""
+        return self.found_by.count(COMPLETION)
 
 
 @dataclass(frozen=True, slots=True)
-class Arranged:
-    """Candidates in the order shown: pool positions, and where among them the positives are."""
+class Limits:
+    """From where on a passage is too close to a positive to be a negative.
 
-    positions: tuple[int, ...]
-    pos_index: tuple[int, ...]
-
-
-class PassagePool:
-    """Passages that may become candidates, each text once, with what mining asks of them.
-
-    Two passages of the same plain text share one place, so no row can hold a text twice.
+    Args:
+        near_duplicate: Jaccard overlap of terms from which two passages say the same, in (0, 1].
+        max_relative_score: Share of the best positive's score, by the strategy's own scores.
     """
 
-    def __init__(self, passages: Iterable[tuple[str, str]]) -> None:
-        """Take (id, text) pairs; positions follow their order."""
-        self.ids: list[str] = []
-        self.texts: list[str] = []
-        self.plain: list[str] = []
-        self.terms: list[frozenset[str]] = []
-        self._position: dict[str, int] = {}
-        by_plain: dict[str, int] = {}
-        for passage_id, text in passages:
-            plain = plain_text(text)
-            # A text of signs alone has no plain form: it is told apart as it stands.
-            key = plain if plain.strip() else text
-            self._position[passage_id] = by_plain.setdefault(key, len(self.ids))
-            if by_plain[key] == len(self.ids):
-                self.ids.append(passage_id)
-                self.texts.append(text)
-                self.plain.append(plain)
-                self.terms.append(frozenset(search_tokens(text)))
-        self.index = Bm25Index(self.texts)
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def __contains__(self, passage_id: str) -> bool:
-        return passage_id in self._position
-
-    def position(self, passage_id: str) -> int:
-        """Where a passage is, or the one whose text it repeats."""
-        return self._position[passage_id]
+    near_duplicate: float = 0.8
+    max_relative_score: float = 0.95
 
 
 def mine_negatives(
     pool: PassagePool,
-    question: str,
-    answer: str,
-    positives: Sequence[int],
-    *,
-    count: int,
-    near_duplicate: float,
-    rng: random.Random,
+    asked: Asked,
+    rankings: Mapping[str, Ranking],
+    quotas: Mapping[str, int],
+    limits: Limits,
+    barred: Collection[int] = (),
 ) -> Picked:
     """Find passages that look like an answer to the question and are none.
 
-    Never taken: a positive, a passage whose terms overlap with a positive's by `near_duplicate` or
-    more (Jaccard), a passage that holds the answer (`answer_test` has the rule for short and closed
-    answers). Where BM25 finds fewer than `count`, passages that share no term with the question
-    complete them in random order; where those do not suffice either, fewer are returned.
+    Never taken, by whichever strategy: what `mask_positives` masks, and what any ranking scores
+    above `max_relative_score` of the best positive's score. Where a strategy finds fewer than its
+    quota, any passages complete it in random order; where those do not suffice either, fewer are
+    returned.
 
     Args:
         pool: The passages to choose from.
-        question: Scored against every passage.
-        answer: The gold answer.
-        positives: Pool positions of the passages that answer the question.
-        count: Negatives wanted.
-        near_duplicate: Jaccard overlap of terms from which two passages say the same, in (0, 1].
-        rng: Draws the completion.
+        asked: The question.
+        rankings: By strategy; "random" and "same_document" need none.
+        quotas: Negatives wanted of each strategy.
+        limits: What is too close.
+        barred: Pool positions that are known not to be negatives.
     """
-    scores = pool.index.scores(question)
-    is_negative = mask_positives(pool, question, answer, positives, near_duplicate)
-    return pick_negatives(scores, is_negative, count, rng)
-
-
-def mask_positives(
-    pool: PassagePool,
-    question: str,
-    answer: str,
-    positives: Sequence[int],
-    near_duplicate: float,
-) -> Callable[[int], bool]:
-    """A test of pool positions: can this passage be a negative of the question?"""
-    holds = answer_test(question, answer)
-    known = frozenset(positives)
-    golds = [pool.terms[p] for p in known]
+    rng = random.Random(asked.seed)
+    is_new = mask_positives(pool, asked, limits.near_duplicate)
+    is_close = relative_test(rankings.values(), asked.golds, limits.max_relative_score)
+    known: dict[int, bool] = {}
 
     def is_negative(position: int) -> bool:
-        if position in known or holds(pool.plain[position], pool.terms[position]):
+        if position not in known:
+            known[position] = position not in barred and is_new(position) and not is_close(position)
+        return known[position]
+
+    taken: dict[int, str] = {}
+    places: dict[int, float] = {}
+    for strategy, quota in quotas.items():
+        if strategy == "random":
+            order: Iterable[int] = random_order(len(pool), rng)
+        elif strategy == "same_document":
+            order = pool.neighbours(asked.golds)
+        else:
+            order = rankings[strategy].order()
+        for place, position in enumerate(_first(quota, order, is_negative, taken)):
+            taken[position] = strategy
+            places[position] = (place + 0.5) / quota
+    # The strategies' finds are interleaved, so that the first few show the same mix.
+    hard = sorted(taken, key=lambda position: places[position])
+    missing = sum(quotas.values()) - len(hard)
+    drawn = list(_first(missing, random_order(len(pool), rng), is_negative, taken))
+    return Picked((*hard, *drawn), (*(taken[p] for p in hard), *(COMPLETION for _ in drawn)))
+
+
+def mask_positives(pool: PassagePool, asked: Asked, near_duplicate: float) -> Callable[[int], bool]:
+    """A test of pool positions: can this passage be a negative of the question?
+
+    It is none if the question was asked about it, if its terms overlap with such a passage's by
+    `near_duplicate` or more (Jaccard), or if it holds the answer (`answer_test` has the rule for
+    short and closed answers).
+    """
+    holds = answer_test(asked.question, asked.answer) if asked.answer is not None else None
+    golds = [pool.index.terms(position) for position in asked.golds]
+
+    def is_negative(position: int) -> bool:
+        if position in asked.golds:
             return False
-        return all(jaccard(pool.terms[position], gold) < near_duplicate for gold in golds)
+        if holds and holds(pool.plain[position], pool.texts[position]):
+            return False
+        terms = pool.index.terms(position)
+        return all(jaccard(terms, gold) < near_duplicate for gold in golds)
 
     return is_negative
 
 
-def pick_negatives(
-    scores: np.ndarray, is_negative: Callable[[int], bool], count: int, rng: random.Random
-) -> Picked:
-    """The best-scored negatives, completed at random from those that score nothing.
+def relative_test(
+    rankings: Iterable[Ranking], golds: Sequence[int], share: float
+) -> Callable[[int], bool]:
+    """A test of pool positions: does a ranking score this one above `share` of the best gold's?
 
-    Args:
-        scores: Score of every passage, shape (passages,), 0 where nothing is shared.
-        is_negative: Whether a passage may be taken; asked only until enough are found.
-        count: How many to pick.
-        rng: Draws the completion.
+    A ranking that sees nothing in the golds (a score of 0 or less: BM25, where question and passage
+    are in two languages) cannot tell, and is not asked.
     """
-    ranked = np.argsort(-scores, kind="stable")
-    found = int(np.count_nonzero(scores > 0))
-    hard = _first(count, map(int, ranked[:found]), is_negative)
-    if len(hard) == count:
-        return Picked(tuple(hard), 0)
-    rest = ranked[found:].tolist()
-    rng.shuffle(rest)
-    drawn = _first(count - len(hard), rest, is_negative)
-    return Picked((*hard, *drawn), len(drawn))
+    bars = [(ranking, max(map(ranking.score, golds), default=0.0)) for ranking in rankings]
+    asked = [(ranking, share * best) for ranking, best in bars if best > 0]
+    return lambda position: any(ranking.score(position) > bar for ranking, bar in asked)
 
 
-def arrange(positives: Sequence[int], negatives: Sequence[int], rng: random.Random) -> Arranged:
-    """Shuffle positives and negatives together and say where the positives went."""
-    order = [*positives, *negatives]
-    rng.shuffle(order)
-    known = frozenset(positives)
-    return Arranged(tuple(order), tuple(i for i, p in enumerate(order) if p in known))
+def share_out(count: int, shares: Mapping[str, float]) -> dict[str, int]:
+    """Whole numbers that sum to `count`, by largest remainder; strategies without one left out."""
+    total = sum(shares.values())
+    exact = {name: count * share / total for name, share in shares.items() if share > 0}
+    quotas = {name: int(value) for name, value in exact.items()}
+    by_remainder = sorted(exact, key=lambda name: quotas[name] - exact[name])
+    for name in by_remainder[: count - sum(quotas.values())]:
+        quotas[name] += 1
+    return {name: quota for name, quota in quotas.items() if quota}
 
 
-def jaccard(first: AbstractSet[str], second: AbstractSet[str]) -> float:
+def arrange(candidates: Sequence[int], seed: str) -> tuple[int, ...]:
+    """The candidates in a random order that the seed decides."""
+    return tuple(random.Random(seed).sample(candidates, len(candidates)))
+
+
+def random_order(number: int, rng: random.Random) -> Iterator[int]:
+    """A random order of the numbers below `number`, drawn no further than it is read."""
+    moved: dict[int, int] = {}
+    for start in range(number):
+        place = rng.randrange(start, number)
+        yield moved.get(place, place)
+        moved[place] = moved.get(start, start)
+
+
+def jaccard(first: AbstractSet[int], second: AbstractSet[int]) -> float:
     """Shared share of two sets of terms: 0 apart, 1 equal; two empty sets share nothing."""
-    union = len(first | second)
-    return len(first & second) / union if union else 0.0
+    shared = len(first & second)
+    return shared / (len(first) + len(second) - shared) if shared else 0.0
 
 
-def _first(count: int, positions: Iterable[int], is_wanted: Callable[[int], bool]) -> list[int]:
-    return list(islice(filter(is_wanted, positions), count))
+def _first(
+    count: int, order: Iterable[int], is_wanted: Callable[[int], bool], taken: Collection[int]
+) -> list[int]:
+    """The first `count` wanted places of an order that are not taken yet."""
+    found: list[int] = []
+    if count:
+        for position in order:
+            if position not in taken and is_wanted(position):
+                found.append(position)
+                if len(found) == count:
+                    break
+    return found

@@ -16,3 +16,11 @@ def mine_task(config: PipelineConfig, workspace: Workspace) -> StepResult:
     from tasks.rows.build import mine_rows
 
     return mine_rows(config, workspace)
+
+
+@task(name="mine rows with memories", cache_policy=NO_CACHE, persist_result=False)
+def remine_task(config: PipelineConfig, workspace: Workspace) -> StepResult:
+    """Find stage 3's negatives once more, with the memories of stage 2's compressor."""
+    from tasks.rows.remine import remine_rows
+
+    return remine_rows(config, workspace)

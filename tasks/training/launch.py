@@ -104,10 +104,13 @@ def build_spec(config: PipelineConfig, workspace: Workspace, stage: Stage) -> Tr
     }[stage]
     base = (workspace.models / "base").resolve()
     world = workspace.world / rows[stage].name if training.world.share > 0 else None
-    inputs = [path for path in (rows[stage], world, base, init) if path is not None]
+    documents = rows[stage]
+    if stage == "stage3" and config.negatives.strategies.memory > 0:
+        documents = workspace.end_to_end_memory
+    inputs = [path for path in (documents, world, base, init) if path is not None]
     return TrainSpec(
         stage=stage,
-        documents=rows[stage].resolve(),
+        documents=documents.resolve(),
         world=world.resolve() if world else None,
         world_share=training.world.share,
         base=base,

@@ -14,7 +14,8 @@ from clara_model.rows import read_rows
 from configs.schema import PipelineConfig
 from configs.training import StageSettings, WorldSettings
 from tasks.rows.audit import audit_split, find_violations
-from tasks.rows.build import mine_rows, row_id
+from tasks.rows.build import mine_rows
+from tasks.rows.records import row_id
 from tasks.rows.validate import validate_file
 from tasks.rows.world_rows import rows_needed
 from tasks.storage import read_records, write_jsonl
@@ -111,7 +112,9 @@ def test_counts_tell_what_was_written(workspace: Workspace) -> None:
         "end_to_end_rows": 22,
         "benchmark_rows": 8,
         "world_rows": 0,
+        "negatives_bm25": 22 * 5 + 8 * 5,
         "negatives_completed": 0,
+        "rows_completed": 0,
         "rejected": 0,
     }
     assert len(read_records(workspace.all_training_data)) == 18 + 22 + 22
@@ -141,7 +144,7 @@ def test_gold_passage_stands_where_pos_index_says(workspace: Workspace) -> None:
         assert row["doc_ids"][gold] == row["passage_id"]
         assert row["docs"] == [texts[i] for i in row["doc_ids"]]
         assert len(set(row["doc_ids"])) == len(row["doc_ids"])
-        assert row["gold_answer"] in row["docs"][gold] or row["kind"] == "complex"
+        assert row["gold_answer"] in row["docs"][gold] or row["kind"] == "complex_qa"
     assert len({row["pos_index"][0] for row in rows}) > 2
 
 
@@ -176,7 +179,7 @@ def test_every_row_tells_where_it_came_from(workspace: Workspace) -> None:
     for name in ROW_FILES:
         for row in read_records(workspace.root / name):
             assert row["origin"] == "documents"
-            assert row["kind"] in {"simple", "complex", "mixed", "paraphrase"}
+            assert row["kind"] in {"simple_qa", "complex_qa", "mixed", "paraphrase"}
             assert (row["model"], row["provider"], row["language"]) == ("rules", "embedded", "en")
             assert row["source"]
             assert row["passage_id"]

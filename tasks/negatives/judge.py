@@ -1,0 +1,137 @@
+"""A model's look at mined candidates: which of them answer the question after all."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+
+from pydantic import BaseModel, ValidationError
+
+from clara_model.errors import ConfigError
+from configs.base import EndpointSettings
+from configs.schema import PipelineConfig
+from tasks.llm.client import ChatClient, RequestRefused
+from tasks.negatives.mine import Asked, Picked
+from tasks.negatives.pool import PassagePool
+from tasks.workspace import Workspace
+
+log = logging.getLogger(__name__)
+
+# What takes the place of a candidate that was dropped is looked at too, so many times.
+_ROUNDS = 3
+_MAX_TOKENS = 300
+
+_INSTRUCTION = (
+    "You check the candidates of a retrieval exercise. You are given a question and numbered "
+    "passages. Name the passages from which alone the question can be answered. Reply with JSON "
+    'only: {"answering": [numbers]}; an empty list if there is none.'
+)
+
+# Mines questions of a block again: their numbers in it, and what is no negative of each.
+MineAgain = Callable[[Sequence[int], Sequence[set[int]]], list[Picked]]
+
+
+class Verdict(BaseModel):
+    """Numbers, from 1, of the passages that answer the question."""
+
+    answering: list[int]
+
+
+def judge_settings(config: PipelineConfig) -> EndpointSettings:
+    """The endpoint that looks.
+
+    Raises:
+        ConfigError: If it is the embedded one, whose rules cannot.
+    """
+    settings = config.negatives.judge or config.synthesis
+    if settings.is_embedded:
+        raise ConfigError(
+            "negatives.llm_check needs a model that reads: set negatives.judge.base_url and model "
+            "(or those of synthesis); the embedded endpoint's rules cannot judge"
+        )
+    return settings
+
+
+def check_block(
+    pool: PassagePool,
+    block: Sequence[Asked],
+    picks: list[Picked],
+    mine_again: MineAgain,
+    settings: EndpointSettings,
+    workspace: Workspace,
+) -> list[Picked]:
+    """Picks of a block without the candidates that a model finds to answer their question.
+
+    Each is replaced by the next best, which is looked at in turn. A candidate that the endpoint
+    gives no readable verdict on stays. Verdicts are cached: nothing is paid twice.
+
+    Raises:
+        ServiceError: If the endpoint refuses for good, or does not answer after all retries.
+    """
+    barred: list[set[int]] = [set() for _ in block]
+    seen: list[set[int]] = [set() for _ in block]
+    for _ in range(_ROUNDS):
+        fresh = [
+            [p for p in picked.positions if p not in known]
+            for picked, known in zip(picks, seen, strict=True)
+        ]
+        found = asyncio.run(_ask_all(pool, block, fresh, settings, workspace))
+        for own, looked_at, answering in zip(seen, fresh, found, strict=True):
+            own.update(looked_at)
+            own -= answering
+        again = [i for i, answering in enumerate(found) if answering]
+        if not again:
+            break
+        for i in again:
+            barred[i] |= found[i]
+        log.info("judge: %d candidates answer their question; replaced", sum(map(len, found)))
+        picks = list(picks)
+        for i, picked in zip(again, mine_again(again, [barred[i] for i in again]), strict=True):
+            picks[i] = picked
+    return picks
+
+
+async def _ask_all(
+    pool: PassagePool,
+    block: Sequence[Asked],
+    fresh: Sequence[Sequence[int]],
+    settings: EndpointSettings,
+    workspace: Workspace,
+) -> list[set[int]]:
+    async with ChatClient(
+        settings, settings.base_url, workspace.cache, section="negatives.judge"
+    ) as client:
+        return await asyncio.gather(
+            *(
+                _ask_one(client, asked.question, positions, [pool.texts[p] for p in positions])
+                for asked, positions in zip(block, fresh, strict=True)
+            )
+        )
+
+
+async def _ask_one(
+    client: ChatClient, question: str, positions: Sequence[int], texts: Sequence[str]
+) -> set[int]:
+    if not positions:
+        return set()
+    numbered = "\n\n".join(f"[{number}] {text}" for number, text in enumerate(texts, 1))
+    messages = [
+        {"role": "system", "content": _INSTRUCTION},
+        {"role": "user", "content": f"Question: {question}\n\n{numbered}"},
+    ]
+    try:
+        reply = await client.ask(
+            messages,
+            max_tokens=_MAX_TOKENS,
+            temperature=0.0,
+            purpose="negatives",
+            model=client.settings.model_for("verification"),
+            schema=Verdict,
+        )
+        text = reply.text
+        verdict = Verdict.model_validate_json(text[text.find("{") : text.rfind("}") + 1])
+    except (RequestRefused, ValidationError) as err:
+        log.warning("judge: no verdict on the candidates of %r: %s", question[:80], err)
+        return set()
+    return {positions[n - 1] for n in verdict.answering if 1 <= n <= len(positions)}
