@@ -317,8 +317,9 @@ def test_joint_pair_that_one_passage_answers_is_set_aside(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "language", "other", "name"), [(MILL, "en", "zh", "Chinese"), (STONE, "zh", "en", "English")]
-)  # fmt: skip
+    ("text", "language", "other", "name"),
+    [(MILL, "en", "zh", "Chinese"), (STONE, "zh", "en", "English")],
+)
 def test_cross_lingual_pair_is_asked_in_the_other_language(tmp_path, text, language, other, name):
     writer = author()
     (pair,), _ = talk_with(
@@ -374,9 +375,8 @@ def test_question_that_the_passage_or_a_relative_answers_is_not_unanswerable(tmp
         lambda talk: ask_unanswerable(talk, passage("mill", MILL), relatives),
     )  # fmt: skip
     assert pairs == []
-    assert talk.rejects == [
-        ["mill unanswerable", "a passage answers it (9 pounds): What did the old mill of Kelso cost?"]
-    ]  # fmt: skip
+    reason = "a passage answers it (9 pounds): What did the old mill of Kelso cost?"
+    assert talk.rejects == [["mill unanswerable", reason]]
 
 
 def test_relatives_named_in_the_question_are_asked_first(tmp_path):

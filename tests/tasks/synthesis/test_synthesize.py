@@ -378,9 +378,9 @@ def misbehaving(seed):
     def change(asked, reply):
         text = json.dumps(reply)
         choices = [
-            Act(body=text), Act(body=say(text).body, cut=True), refuse(429, "slow", Retry_After="0"),
-            refuse(500, "oops"), refuse(503, "gone"), Act(body="<html>"), say(text[: len(text) // 2]),
-            say("Sure! " + text), say("[]"), say(None),
+            Act(body=text), Act(body=say(text).body, cut=True), Act(body="<html>"),
+            refuse(429, "slow", Retry_After="0"), refuse(500, "oops"), refuse(503, "gone"),
+            say(text[: len(text) // 2]), say("Sure! " + text), say("[]"), say(None),
         ]  # fmt: skip
         return moods.choice(choices) if moods.random() < 0.3 else None
 
