@@ -58,8 +58,26 @@ def judge_document(text: str) -> Fault | None:
 def is_cut(text: str) -> bool:
     """Whether a text begins or ends inside a sentence, as far as its marks tell."""
     text = text.strip()
-    if _TORN_START.match(text):
-        return True
+    return _begins_torn(text) or _ends_torn(text)
+
+
+def trim_to_sentences(text: str) -> str:
+    """A text without the torn sentences at its ends; may be empty."""
+    text = text.strip()
+    while text and _begins_torn(text):
+        first, _, rest = text.partition("\n")
+        text = "\n".join((" ".join(split_sentences(first)[1:]), rest)).strip()
+    while text and _ends_torn(text):
+        rest, _, last = text.rpartition("\n")
+        text = "\n".join((rest, " ".join(split_sentences(last)[:-1]))).strip()
+    return text
+
+
+def _begins_torn(text: str) -> bool:
+    return _TORN_START.match(text) is not None
+
+
+def _ends_torn(text: str) -> bool:
     last = text.rsplit("\n", 1)[-1].strip()
     if not last or _NO_PROSE.match(last):
         return False
@@ -69,19 +87,6 @@ def is_cut(text: str) -> bool:
     if _DANGLING.search(bare):
         return True
     return len(bare.split()) >= _PROSE_WORDS or len(HAN.findall(bare)) >= _PROSE_HAN
-
-
-def trim_to_sentences(text: str) -> str:
-    """A text without the torn sentence at its end, and without the one at its start; may be ""."""
-    text = text.strip()
-    lines = text.split("\n")
-    if _TORN_START.match(text):
-        lines[0] = " ".join(split_sentences(lines[0])[1:])
-    while lines and is_cut("A " + lines[-1]):
-        lines[-1] = " ".join(split_sentences(lines[-1])[:-1])
-        if not lines[-1].strip():
-            lines.pop()
-    return "\n".join(lines).strip()
 
 
 def keep_documents(row: Record, kept: Sequence[int]) -> None:

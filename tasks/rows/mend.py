@@ -105,7 +105,7 @@ def _mend_documents(row: Record, rules: Rules, made: Made) -> None:
     unfit = [i for i, text in enumerate(docs) if _is_unfit(text, rules.passages)]
     if not unfit:
         return
-    if set(unfit) & set(row.get("pos_index") or ()) or len(unfit) == len(docs):
+    if set(unfit) & set(_golds(row)) or len(unfit) == len(docs):
         raise Unmendable("documents", f"gold document {unfit[0]} is empty, cut, or no passage")
     keep_documents(row, [i for i in range(len(docs)) if i not in unfit])
     made.append(("documents", f"documents {unfit} left out: empty, cut, or no passage"))
@@ -124,7 +124,7 @@ def _trim(row: Record, passages: Collection[int], made: Made) -> None:
         trimmed = trim_to_sentences(text)
         row["docs"] = [*row["docs"][:place], trimmed, *row["docs"][place + 1 :]]
         made.append(("documents", f"document {place} trimmed to whole sentences"))
-        if place in (row.get("pos_index") or [0] * ("data_type" in row)):
+        if place in _golds(row):
             _forget_lost(row, text, trimmed)
 
 
@@ -175,7 +175,7 @@ def _mend_pairs(row: Record, made: Made) -> None:
 
 def _mend_repeats(row: Record, made: Made) -> None:
     """Each document once, the gold one of two."""
-    golds = set(row.get("pos_index") or ())
+    golds = set(_golds(row))
     first: dict[str, int] = {}
     for place in sorted(range(len(row["docs"])), key=lambda place: (place not in golds, place)):
         first.setdefault(row["docs"][place], place)
@@ -190,7 +190,7 @@ def _mend_positions(row: Record, made: Made, *, strict: bool) -> None:
     Golds that nobody stated are a guess: for those who ask for strictness, and never in the
     generated world, where a namesake's document may hold the same answer.
     """
-    golds, holding = row.get("pos_index") or [], documents_with_answer(row)
+    golds, holding = _golds(row), documents_with_answer(row)
     if not holding or set(golds) & set(holding):
         return
     if not golds and (not strict or row.get("origin") == "world"):
@@ -212,6 +212,14 @@ def _mend_top_k(row: Record, stage: str, top_k: int | None, made: Made) -> None:
         others = [i for i in range(size) if i not in golds][: top_k - len(golds)]
         keep_documents(row, sorted([*golds, *others]))
         made.append(("top_k", f"{size - top_k} of {size} documents left out"))
+
+
+def _golds(row: Record) -> list[int]:
+    """Places of the gold documents that a row states; a pretraining row's only document."""
+    stated = row.get("pos_index")
+    if isinstance(stated, list):
+        return stated
+    return [0] if "answers" in row else []
 
 
 def _short(value: Any) -> str:
