@@ -18,6 +18,10 @@ from clara_model.evaluation.metrics.text import holds_run, overlap
 
 _CMRC_SIGNS = frozenset("-:_*^/\\~`+=，。：？！“”；’《》·、「」（）－～『』")
 _CMRC_RUN = re.compile(r"[\u4e00-\u9fa5]|[^\u4e00-\u9fa5]+")
+# Words without any sign: NLTK, seconds to import, would only split them at the spaces (but it
+# takes apart "cannot", "gonna" and their like).
+_PLAIN_WORDS = re.compile(r"[^\W_]+(?:\s+[^\W_]+)*")
+_FUSED = re.compile(r"\b(?:cannot|gimme|gonna|gotta|lemme|wanna)\b")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 
 # Han, kana and their extensions are written without spaces: each character is a token.
@@ -71,6 +75,8 @@ def _cmrc_tokens(text: str) -> list[str]:
     for run in _CMRC_RUN.findall(_cmrc_plain(text)):
         if "\u4e00" <= run[0] <= "\u9fa5":
             tokens.append(run)
+        elif _PLAIN_WORDS.fullmatch(run.strip()) and not _FUSED.search(run):
+            tokens += run.split()
         elif run.strip():
             for sentence in _SENTENCE_END.split(run.strip()):
                 tokens += _word_tokenizer().tokenize(sentence)
