@@ -89,6 +89,7 @@ class ChatClient:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._wire.close()
+        self.spending.close()
         asked = {model: used for model, used in self.usage.items() if used.requests}
         if asked and not self.settings.is_embedded:
             log.info("%s: %s", self.spending.section, self.spending.describe(asked))

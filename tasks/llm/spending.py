@@ -8,6 +8,7 @@ import math
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from clara_model.errors import ConfigError, ServiceError
 from configs.base import EndpointSettings
@@ -51,6 +52,7 @@ class Spending:
         self._reserved = 0.0
         self._under_way = 0
         self._changed = asyncio.Event()
+        self._stream: IO[str] | None = None
         self._read()
 
     def cost(self, usage: dict[str, Usage]) -> tuple[float, list[str]]:
@@ -100,6 +102,12 @@ class Spending:
             usage.prompt_tokens += prompt_tokens
             usage.completion_tokens += completion_tokens
         self._append({"model": model, "prompt": prompt_tokens, "completion": completion_tokens})
+
+    def close(self) -> None:
+        """Close the file; it is opened again when something is counted."""
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
 
     def describe(self, usage: dict[str, Usage]) -> str:
         """Requests, tokens and cost by model, in words."""
@@ -198,10 +206,12 @@ class Spending:
                 continue  # torn by a kill
 
     def _append(self, entry: dict[str, str | int]) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if self._stream is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._stream = self.path.open("a", encoding="utf-8")
         # One short write to the end: whole, or torn by a kill; the next one begins a new line.
-        with self.path.open("a", encoding="utf-8") as stream:
-            stream.write(f"\n{json.dumps(entry)}")
+        self._stream.write(f"\n{json.dumps(entry)}")
+        self._stream.flush()
 
 
 def _short(number: int) -> str:

@@ -124,10 +124,12 @@ def test_count_on_disk_outlives_a_torn_line(tmp_path):
     settings = EndpointSettings(base_url="http://127.0.0.1:1/v1", model="m")
     first = Spending(settings, "synthesis", tmp_path)
     first.pay("m", 10, 5)
+    first.close()
     with first.path.open("a") as stream:
         stream.write('\n{"model": "m", "prom')
     second = Spending(settings, "synthesis", tmp_path)
     second.pay("m", 20, 7)
+    second.close()
     third = Spending(settings, "synthesis", tmp_path)
     assert (third.total["m"].prompt_tokens, third.total["m"].completion_tokens) == (30, 12)
     assert third.run == {}
