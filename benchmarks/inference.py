@@ -64,22 +64,6 @@ class Measured:
     minutes: float = 0.0
 
 
-class _Text(FullText):
-    """Reads text; its answers all have the greatest length."""
-
-    def answer_tokens(self, answers: list[str]) -> list[int]:
-        """As generated: random tokens, written out and read again, would be others."""
-        return [self.max_new_tokens for _ in answers]
-
-
-class _Memories(Compressed):
-    """Reads memories; its answers all have the greatest length."""
-
-    def answer_tokens(self, answers: list[str]) -> list[int]:
-        """As generated."""
-        return [self.max_new_tokens for _ in answers]
-
-
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
@@ -116,8 +100,8 @@ def measure(options: argparse.Namespace, command: str) -> Measured:
         documents = cut_documents(model, corpus, count * options.questions, options.tokens)
         questions = [f"What does text {i} say about it?" for i in range(options.questions)]
         given = [documents[i :: options.questions] for i in range(options.questions)]
-        text = System("text", _Text(model, options.answer), k=count)
-        memories = _Memories(model, Memories(model), options.answer)
+        text = System("text", FullText(model, options.answer), k=count)
+        memories = Compressed(model, Memories(model), options.answer)
         compressed = System("compressed", memories, k=count)
         read = text.generator.prompt_tokens(questions, given)
         for system in (text, compressed):
@@ -141,7 +125,7 @@ def cut_documents(model: Clara, corpus: list[str], count: int, tokens: int) -> l
         if place > 50 * tokens * count:
             raise ClaraError(f"the corpus has no {count} different cuts of {tokens} tokens")
         window = [ids[i % len(ids)] for i in range(place, place + tokens)]
-        text = model.tokenizer.decode(window)
+        text = str(model.tokenizer.decode(window))
         # Decoding and encoding again may merge otherwise at the ends.
         if len(model.tokenizer(text, add_special_tokens=False)["input_ids"]) == tokens:
             found[text] = None

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -44,8 +45,8 @@ class Cost:
             said how many those are.
         first_token_s: Seconds from a question to the first token of its answer, one at a time,
             tokenisation and reading of memories included.
-        tokens_per_s: Tokens of an answer after its first, one question at a time; None where every
-            answer is a single token.
+        tokens_per_s: Tokens of an answer after its first, one question at a time; None where there
+            is no such token, or the decoder cannot be seen.
         questions_per_s: All questions together, in the system's batches.
         peak_bytes: Most memory above the loaded model while all are answered; None where it
             cannot be seen (an endpoint).
@@ -98,9 +99,8 @@ def measure_cost(
     generator = system.generator
     generator.prepare(passages)
     read = generator.prompt_tokens(questions, documents)
-    answers = system.answer(questions, documents)  # also the warm-up
-    first, rest = _one_by_one(system, questions[:_ALONE], documents[:_ALONE], repeats, device)
-    later = sum(n - 1 for n in generator.answer_tokens(answers[:_ALONE]))
+    system.answer(questions, documents)  # the warm-up
+    first, speeds = _one_by_one(system, questions[:_ALONE], documents[:_ALONE], repeats, device)
     together = timed(lambda: system.answer(questions, documents), repeats, device)
     return Cost(
         system=system.name,
@@ -109,7 +109,7 @@ def measure_cost(
         tokens_read=statistics.mean(read),
         prompt_compression=sum(text_tokens) / sum(read) if text_tokens else None,
         first_token_s=spread(first),
-        tokens_per_s=spread([later / s for s in rest]) if later and min(rest) > 0 else None,
+        tokens_per_s=spread(speeds) if speeds else None,
         questions_per_s=spread([len(questions) / s for s in together]),
         peak_bytes=peak_memory(lambda: system.answer(questions, documents), device),
         bytes_per_passage=generator.stored_bytes(passages) / len(passages),
@@ -177,18 +177,49 @@ def _one_by_one(
     repeats: int,
     device: str | None,
 ) -> tuple[list[float], list[float]]:
-    """Seconds to each first token, and of each round the seconds after all first tokens."""
+    """Seconds to each first token, and tokens a second after it of each round."""
+    decoder = _decoder(system.generator)
     first: list[float] = []
-    rest: list[float] = []
+    speeds: list[float] = []
     for _ in range(repeats):
-        begun = len(first)
-        whole = 0.0
+        steps: list[float] = []
         for question, texts in zip(questions, documents, strict=True):
             alone = partial(system.answer, [question], [texts])
             first.append(_seconds(partial(alone, 1), device))
-            whole += _seconds(alone, device)
-        rest.append(whole - sum(first[begun:]))
-    return first, rest
+            if decoder is not None:
+                steps += _step_seconds(alone, decoder, device)
+        if steps:
+            speeds.append(len(steps) / sum(steps))
+    return first, speeds
+
+
+def _decoder(generator: Generator) -> torch.nn.Module | None:
+    """The transformer that writes, where it runs in this process."""
+    inner = getattr(generator, "generator", generator)  # behind a compressor of text
+    decoder = getattr(getattr(inner, "model", None), "decoder", None)
+    return getattr(decoder, "base_model", None)
+
+
+def _step_seconds(
+    work: Callable[[], object], decoder: torch.nn.Module, device: str | None
+) -> list[float]:
+    """Seconds from one pass of the decoder to the next, of passes over a single position.
+
+    Timed within one run: a whole run less another's first token is the difference of two large
+    numbers, and mostly noise.
+    """
+    ends: list[tuple[float, int]] = []
+
+    def note(module: torch.nn.Module, inputs: object, output: Any) -> None:
+        _synchronise(device)
+        ends.append((time.perf_counter(), output.last_hidden_state.shape[1]))
+
+    hook = decoder.register_forward_hook(note)
+    try:
+        work()
+    finally:
+        hook.remove()
+    return [end - before for (before, _), (end, length) in pairwise(ends) if length == 1]
 
 
 def _compression(
@@ -203,11 +234,13 @@ def _compression(
 
 
 def _seconds(work: Callable[[], object], device: str | None) -> float:
-    on_gpu = device is not None and device.startswith("cuda")
-    if on_gpu:
-        torch.cuda.synchronize()
+    _synchronise(device)
     started = time.perf_counter()
     work()
-    if on_gpu:
-        torch.cuda.synchronize()
+    _synchronise(device)
     return time.perf_counter() - started
+
+
+def _synchronise(device: str | None) -> None:
+    if device is not None and device.startswith("cuda"):
+        torch.cuda.synchronize()

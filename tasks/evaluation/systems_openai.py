@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from clara_model.errors import ServiceError
@@ -32,7 +32,6 @@ class ChatGenerator:
     model: str
     cache_folder: Path
     max_new_tokens: int = 64
-    _completions: dict[str, int] = field(default_factory=dict, repr=False)
 
     def prepare(self, texts: Iterable[str]) -> None:
         """Text is read as it is."""
@@ -56,17 +55,12 @@ class ChatGenerator:
                     f"{self.model}: the reply to {question[:60]!r} has no text; a model that "
                     "thinks first needs a higher max_new_tokens"
                 )
-            self._completions[reply.text.strip()] = reply.completion_tokens
         return [reply.text.strip() for reply in replies]
 
     def prompt_tokens(self, questions: list[str], documents: Sequence[Sequence[str]]) -> list[int]:
         """As the endpoint counted them; asks what was not asked yet."""
         replies = asyncio.run(self._ask(questions, documents, self.max_new_tokens))
         return [reply.prompt_tokens for reply in replies]
-
-    def answer_tokens(self, answers: list[str]) -> list[int]:
-        """As the endpoint counted them; words of texts that it did not write."""
-        return [self._completions.get(answer, len(answer.split())) for answer in answers]
 
     def stored_bytes(self, texts: Sequence[str]) -> int:
         """The texts themselves, in UTF-8."""

@@ -62,10 +62,6 @@ class _ByClara:
         prompts = [self._prompt(q, list(d)) for q, d in zip(questions, documents, strict=True)]
         return [len(encode_prompt(prompt, self.model.tokenizer)) for prompt in prompts]
 
-    def answer_tokens(self, answers: list[str]) -> list[int]:
-        """Tokens of answers, with the one that ends them."""
-        return [len(encode_prompt(answer, self.model.tokenizer)) + 1 for answer in answers]
-
     def stored_bytes(self, texts: Sequence[str]) -> int:
         """The texts themselves, in UTF-8."""
         return sum(len(text.encode()) for text in texts)
@@ -180,10 +176,6 @@ class Compressed:
                 prompt = render(tokenizer, answer_turn(slot, question))
             counts.append(len(encode_prompt(prompt, tokenizer)))
         return counts
-
-    def answer_tokens(self, answers: list[str]) -> list[int]:
-        """Tokens of answers, with the one that ends them."""
-        return [len(encode_prompt(answer, self.model.tokenizer)) + 1 for answer in answers]
 
     def stored_bytes(self, texts: Sequence[str]) -> int:
         """The memories, as they lie on disk."""

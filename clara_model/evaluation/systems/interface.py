@@ -66,10 +66,6 @@ class Generator(Protocol):
         """Positions that the generator reads for each question, memories and template included."""
         ...
 
-    def answer_tokens(self, answers: list[str]) -> list[int]:
-        """Tokens of answers, with the one that ends them."""
-        ...
-
     def stored_bytes(self, texts: Sequence[str]) -> int:
         """Bytes that have to be kept of some documents to answer from them."""
         ...

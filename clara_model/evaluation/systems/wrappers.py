@@ -54,10 +54,6 @@ class Lingua:
         """What the generator reads of the shortened documents."""
         return self.generator.prompt_tokens(questions, self.shortened(documents))
 
-    def answer_tokens(self, answers: list[str]) -> list[int]:
-        """As the generator counts them."""
-        return self.generator.answer_tokens(answers)
-
     def stored_bytes(self, texts: Sequence[str]) -> int:
         """The shortened texts, in UTF-8."""
         return sum(len(text.encode()) for text in self.shortened([texts])[0])
@@ -137,10 +133,6 @@ class Pisco:
             len(self._ids(question)) + sum(self._positions(text) for text in texts)
             for question, texts in zip(questions, documents, strict=True)
         ]
-
-    def answer_tokens(self, answers: list[str]) -> list[int]:
-        """Tokens of answers, with the one that ends them."""
-        return [len(self._ids(answer)) + 1 for answer in answers]
 
     def stored_bytes(self, texts: Sequence[str]) -> int:
         """The compressed documents; the texts where they cannot be kept compressed."""

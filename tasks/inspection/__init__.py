@@ -1,0 +1,1 @@
+"""Looking inside a model: candidates to look at, figures, and the page."""
