@@ -27,7 +27,7 @@ _HYPHEN = re.compile(r"([^\W\d_]+)-$")
 _WORD_START = re.compile(r"^[^\W\d_]+")
 _SYMBOLS = re.compile("[\ue000-\uf8ff]")
 
-_HEADING_RATIO = 1.15
+HEADING_RATIO = 1.15
 _MAX_HEADING = 150  # characters
 _LEADING = 1.25  # times the usual distance of lines; more is a paragraph's end
 
@@ -126,11 +126,11 @@ def _starts_block(
         return distance > 3 * em
     if line.mono != last.mono or line.bold != last.bold:
         return True
-    if max(line.height, em) > _HEADING_RATIO * min(line.height, em):
+    if max(line.height, em) > HEADING_RATIO * min(line.height, em):
         return True
     if is_item(line.text) or _LEADER.search(line.text) or _LEADER.search(last.text):
         return True
-    if min(line.height, em) >= _HEADING_RATIO * style.body:
+    if min(line.height, em) >= HEADING_RATIO * style.body:
         return distance > 1.7 * em  # a heading of several lines is set apart from other leading
     if distance > _LEADING * pitch and distance > 1.15 * em:
         return True
@@ -201,7 +201,7 @@ def _to_code(group: Sequence[Box]) -> str:
 def _is_heading(group: Sequence[Box], text: str, size: float, style: Style) -> bool:
     if len(text) > _MAX_HEADING or not re.search(r"[^\W\d_]", text):
         return False
-    if size >= _HEADING_RATIO * style.body:
+    if size >= HEADING_RATIO * style.body:
         return True
     bold = all(line.bold for line in group) and not style.bold
     return bold and size >= 0.95 * style.body and len(group) <= 2 and text[-1] not in ".;,。；，"

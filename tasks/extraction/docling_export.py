@@ -13,16 +13,18 @@ from tasks.extraction.images import Picture, PictureStore, find_recurring
 from tasks.extraction.markup import isolate_marks, tidy_tables
 
 _LINK = re.compile(r"!\[[^\]]*\]\((extracted_assets/[^)]+)\)")
-_UNREADABLE = "missing, broken, or vector graphics (EMF, WMF) that cannot be read"
 
 
-def save_pictures(document: Any, store: PictureStore, skip: Collection[int] = ()) -> None:
+def save_pictures(
+    document: Any, store: PictureStore, skip: Collection[int] = (), why: str = "missing or broken"
+) -> None:
     """Save each picture and let the document refer to the file instead of holding its bytes.
 
     Args:
         document: A DoclingDocument.
         store: Where pictures go.
         skip: Pages whose pictures are not wanted.
+        why: The reason to report where Docling has no pixels.
     """
     marked: list[tuple[Any, str]] = []
     for number, item in enumerate(document.pictures, start=1):
@@ -31,7 +33,7 @@ def save_pictures(document: Any, store: PictureStore, skip: Collection[int] = ()
         image = None if page in skip else item.get_image(document)
         if image is None:
             if page not in skip and not _is_chart(item):
-                store.add(Picture(reason=_UNREADABLE), place)
+                store.add(Picture(reason=why), place)
             item.image = None
             continue
         buffer = BytesIO()
@@ -111,5 +113,6 @@ def _box(item: Any, page_no: int, height: float, points: float) -> Rect | None:
     for prov in item.prov:
         if prov.page_no == page_no:
             box = prov.bbox.to_top_left_origin(height)
-            return (box.l / points, box.t / points, box.r / points, box.b / points)
+            if box.r > box.l and box.b > box.t:  # notes have an empty one
+                return (box.l / points, box.t / points, box.r / points, box.b / points)
     return None

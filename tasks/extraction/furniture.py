@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from tasks.extraction.blocks import HEADING_RATIO, measure_style
 from tasks.extraction.boxes import Box, split_rows
 
 _MARGIN = 0.14  # share of the page's height at its top and bottom
@@ -30,31 +31,37 @@ class Page:
 def strip_furniture(pages: Sequence[Page]) -> list[Page]:
     """The pages without what repeats in their margins, and without their numbers.
 
-    A text (its digits aside) or picture repeats if it stands at the same height on three pages, or
-    on two of no more than four.
+    A text (its digits aside, unless it is as large as a heading) or picture repeats if it stands
+    at the same height on three pages, or on two of no more than four. Texts go from the outside
+    inwards only: what stands behind a row that does not repeat belongs to the page's own text.
     """
+    body = measure_style([box for page in pages for box in page.boxes]).body
     seen: dict[tuple[str, int], set[int]] = defaultdict(set)
     for page in pages:
         for box in page.boxes:
             if _in_margin(box, page):
                 for place in _places(box, page):
-                    seen[(_key(box), place)].add(page.number)
+                    seen[(_key(box, body), place)].add(page.number)
     needed = 2 if len(pages) <= 4 else 3
     repeated = {key for key, numbers in seen.items() if len(numbers) >= needed}
-    return [replace(page, boxes=tuple(_keep(page, repeated))) for page in pages]
+    return [replace(page, boxes=tuple(_keep(page, repeated, body))) for page in pages]
 
 
-def _keep(page: Page, repeated: set[tuple[str, int]]) -> list[Box]:
-    numbered = _numbered_rows(page)
-    return [
+def _keep(page: Page, repeated: set[tuple[str, int]], body: float) -> list[Box]:
+    found = {
         box
         for box in page.boxes
-        if box not in numbered
-        and not (
-            _in_margin(box, page)
-            and any((_key(box), place) in repeated for place in _places(box, page))
-        )
-    ]
+        if _in_margin(box, page)
+        and any((_key(box, body), place) in repeated for place in _places(box, page))
+    }
+    rows = split_rows(box for box in page.boxes if box.kind == "text")
+    gone = {box for box in found if box.kind == "picture"} | _numbered_rows(page)
+    for ordered in (rows, rows[::-1]):
+        for row in ordered:
+            if not any(box in found or box in gone for box in row):
+                break
+            gone.update(box for box in row if box in found)
+    return [box for box in page.boxes if box not in gone]
 
 
 def _numbered_rows(page: Page) -> set[Box]:
@@ -86,7 +93,9 @@ def _in_margin(box: Box, page: Page, margin: float = _MARGIN) -> bool:
     return box.middle < limit or box.middle > page.height - limit
 
 
-def _key(box: Box) -> str:
+def _key(box: Box, body: float) -> str:
+    if box.kind == "text" and box.height >= HEADING_RATIO * body:
+        return box.text  # "Chapter 1" and "Chapter 2" head pages of their own
     return re.sub(r"\d+|\b[ivxlc]+\b", "#", box.text)
 
 

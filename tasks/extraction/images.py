@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import struct
 import tempfile
 import warnings
 from collections import Counter
@@ -21,6 +22,8 @@ MAX_PIXELS = 60_000_000  # a larger picture is set aside before it is decoded
 
 _SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "TIFF": ".tiff", "WEBP": ".webp", "GIF": ".gif"}
 _RECURRING = 3  # a picture seen so often in one document is decoration
+# What Pillow raises on files that do not hold what they promise.
+BROKEN = (OSError, SyntaxError, ValueError, TypeError, KeyError, EOFError, struct.error)
 _WMF = (b"\xd7\xcd\xc6\x9a", b"\x01\x00\x09\x00", b"\x02\x00\x09\x00")
 
 
@@ -67,7 +70,7 @@ def check_picture(data: bytes, frame: int | None = None) -> Picture:
                 image.load()
                 if frame is not None:
                     data = _to_png(image)
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as err:
+    except (*BROKEN, Image.DecompressionBombError) as err:
         return Picture(reason=f"broken or not a picture ({first_line(err)})")
     return Picture(data=data, width=width, height=height)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import cache
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from tasks.extraction.boxes import Box, join_words, order_regions, split_rows
@@ -40,7 +42,16 @@ def read_boxes(image: Image, *, scale: float = 1.0) -> list[Box]:
     if result.txts is None:
         return []
     found = zip(result.boxes, result.txts, strict=True)
-    return [_box(text.strip(), corners.tolist(), scale) for corners, text in found if text.strip()]
+    return _even_out(
+        [_box(text.strip(), corners.tolist(), scale) for corners, text in found if text.strip()]
+    )
+
+
+def _even_out(boxes: list[Box]) -> list[Box]:
+    """Boxes of about the usual height with exactly that: OCR measures a line by its letters."""
+    usual = median(box.height for box in boxes) if boxes else 0.0
+    low, high = 0.75 * usual, 1.3 * usual
+    return [replace(box, size=usual) if low < box.height < high else box for box in boxes]
 
 
 def _box(text: str, corners: list[list[float]], scale: float) -> Box:

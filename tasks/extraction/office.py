@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
+import zipfile
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from clara_model.errors import DataError
@@ -38,7 +39,7 @@ def read_office(path: Path, kind: str, store: PictureStore) -> Extracted:
     document = result.document
     problems = [str(w.message) for w in caught if "icture" in str(w.message)]
     problems += [str(w.message) for w in caught if "external" in str(w.message)]
-    save_pictures(document, store)
+    save_pictures(document, store, why=_why_unreadable(path))
     if kind == "docx" or not document.pages:
         return Extracted(content=export(document), problems=problems)
     extracted = Extracted(content="", problems=problems)
@@ -54,3 +55,13 @@ def read_office(path: Path, kind: str, store: PictureStore) -> Extracted:
     if kind == "xlsx":
         extracted.page_starts.clear()  # readers know sheets by their names
     return extracted
+
+
+def _why_unreadable(path: Path) -> str:
+    """Why Docling may have no pixels of a picture in an Office file: it does not say so itself."""
+    with zipfile.ZipFile(path) as archive:
+        suffixes = {PurePosixPath(name).suffix.lower() for name in archive.namelist()}
+    vectors = [kind for kind in ("EMF", "WMF") if f".{kind.lower()}" in suffixes]
+    if not vectors:
+        return "missing or broken"
+    return f"{' or '.join(vectors)} vector graphics, which cannot be read (or broken)"

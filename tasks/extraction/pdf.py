@@ -74,7 +74,8 @@ def _open_layer(path: Path, problems: list[str]) -> TextLayer | None:
     try:
         return TextLayer(path)
     except (RuntimeError, ValueError) as err:
-        problems.append(f"its text layer cannot be read ({first_line(err)})")
+        log.info("%s: %s", path.name, first_line(err))
+        problems.append("damaged: its text layer cannot be read")
         return None
 
 

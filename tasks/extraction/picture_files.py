@@ -14,7 +14,7 @@ from tasks.extraction.boxes import CJK, join_words
 from tasks.extraction.compose import compose
 from tasks.extraction.document import Extracted, Place
 from tasks.extraction.furniture import Page
-from tasks.extraction.images import Picture, PictureStore, check_picture, first_line
+from tasks.extraction.images import BROKEN, Picture, PictureStore, check_picture, first_line
 from tasks.extraction.ocr import read_boxes
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ def read_picture_file(path: Path, settings: ExtractionSettings, store: PictureSt
         DataError: If no frame can be read; the message is the reason to report.
     """
     data = path.read_bytes()
-    count = _count_frames(data, settings.max_pages)
-    extracted = Extracted(content="")
+    count, lost = _count_frames(data, settings.max_pages)
+    extracted = Extracted(content="", problems=[lost] if lost else [])
     for number, picture in enumerate(_frames(data, count), start=1):
         mark = store.add(picture, f"frame {number}")
         text, places = _read_scan(picture, number) if mark and settings.ocr else ("", [])
@@ -46,7 +46,7 @@ def read_picture_file(path: Path, settings: ExtractionSettings, store: PictureSt
         moved = [Place(place.offset + below, number, place.box) for place in places]
         whole = f"{mark}\n\n{text}" if text else mark
         extracted.append_page(number, whole, [Place(0, number, box), *moved] if mark else [])
-    if not store.names:
+    if not store.names:  # the first frame's reason says it best
         raise DataError("; ".join(reason.removeprefix("frame 1: ") for reason in store.reasons))
     if count == 1:
         extracted.page_starts.clear()
@@ -54,18 +54,23 @@ def read_picture_file(path: Path, settings: ExtractionSettings, store: PictureSt
     return extracted
 
 
-def _count_frames(data: bytes, max_pages: int) -> int:
-    """Frames of a TIFF; of an animation only the first is read."""
+def _count_frames(data: bytes, max_pages: int) -> tuple[int, str]:
+    """Frames of a TIFF that can be found, and why there are no more; one of an animation."""
     from PIL import Image
 
+    count = 1
     try:
         with Image.open(BytesIO(data)) as image:
-            count = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        return 1  # the one attempt to read it tells why
+            while image.format == "TIFF" and count <= max_pages:
+                image.seek(count)
+                count += 1
+    except EOFError:
+        return count, ""
+    except (*BROKEN, Image.DecompressionBombError) as err:
+        return count, f"frame {count + 1} and what follows: broken ({first_line(err)})"
     if count > max_pages:
-        raise DataError(f"{count} frames are more than extraction.max_pages {max_pages}")
-    return count
+        raise DataError(f"more frames than extraction.max_pages {max_pages}")
+    return count, ""
 
 
 def _frames(data: bytes, count: int) -> Iterator[Picture]:

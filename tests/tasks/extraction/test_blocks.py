@@ -191,6 +191,24 @@ def test_number_inside_the_text_of_a_page_is_kept():
     assert compose(pages).content.count("1963") == 3
 
 
+def test_numbered_headings_at_the_top_of_pages_are_kept():
+    pages = [
+        page(n, line("Annals of the isles", 20), line(f"Chapter {n}", 40, height=16.0), *body(n))
+        for n in (1, 2, 3)
+    ]
+    content = compose(pages).content
+    assert "Annals" not in content
+    assert [row for row in content.split("\n") if row.startswith("#")] == [
+        "# Chapter 1", "# Chapter 2", "# Chapter 3",
+    ]  # fmt: skip
+
+
+def test_first_lines_of_pages_that_happen_to_agree_are_kept():
+    titles = {1: "The mill", 2: "The bridge"}
+    pages = [page(n, line(titles[n], 50), line("Dear reader,", 100), *body(n)) for n in (1, 2)]
+    assert compose(pages).content.count("Dear reader,") == 2
+
+
 def test_paragraph_that_runs_over_a_page_is_one_and_pages_are_known():
     first = page(1, line("The bridge that Ivo Tarn", 200), line("drew in the harb-", 212))
     second = page(2, line("our office is old.", 200))

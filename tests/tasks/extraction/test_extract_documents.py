@@ -64,10 +64,13 @@ def make_pdf(path, *, pages=1, password=None, image=None, text="The Lantern Brid
 
 def make_slow_pdf(path):
     """A page of so many operations that reading it takes far longer than the tests' limits."""
-    stream = b"BT /F1 9 Tf 72 700 Td " + b"(word) Tj 1 0 Td " * 400_000 + b"ET"
+    write_pdf(path, b"BT /F1 9 Tf 72 700 Td " + b"(word) Tj 1 0 Td " * 400_000 + b"ET")
+
+
+def write_pdf(path, stream, *, claimed_pages=1):
     objects = [
         b"<< /Type /Catalog /Pages 2 0 R >>",
-        b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+        b"<< /Type /Pages /Kids [3 0 R] /Count %d >>" % claimed_pages,
         b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Contents 4 0 R"
         b" /Resources << /Font << /F1 5 0 R >> >> >>",
         b"<< /Length %d >>\nstream\n%s\nendstream" % (len(stream), stream),
@@ -140,6 +143,11 @@ def fill(folder):
     make_pdf(folder / "bad_long.pdf", pages=6)
     whole = (folder / "figure.pdf").read_bytes()
     (folder / "bad_truncated.pdf").write_bytes(whole[: len(whole) // 3])
+    write_pdf(folder / "bad_million.pdf", b"BT /F1 9 Tf (one page) Tj ET", claimed_pages=10**6)
+    (folder / "bad_dangling.txt").symlink_to(folder / "nowhere")
+    (folder / "bad_office.docx").write_bytes((folder / "deck.pptx").read_bytes())
+    (folder / "bad_cut.pptx").write_bytes((folder / "deck.pptx").read_bytes()[:9000])
+    (folder / os.fsdecode(b"caf\xe9.txt")).write_text("Its name is not UTF-8.")
     (folder / "bad_empty.docx").write_bytes(b"")
     (folder / "bad_foreign.exe").write_bytes(b"MZ\x00\x01")
     (folder / "bad_label.pdf").write_bytes(png().getvalue())
@@ -159,6 +167,7 @@ def extracted(tmp_path_factory):
 def test_rows_are_sorted_and_hidden_files_left_out(extracted):
     _, rows, _ = extracted
     assert list(rows) == [
+        "caf\ufffd.txt",
         "deck.pptx",
         "figure.pdf",
         "notes.txt",
@@ -191,6 +200,30 @@ def test_pptx_keeps_notes_slides_and_grouped_pictures(extracted):
     assert [number for number, _ in row["page_starts"]] == [1, 2]
     assert row["content"][row["page_starts"][1][1] :].startswith("# Ferries")
     assert any(r.item == "deck.pptx" and "decoration" in r.reason for r in result.rejects)
+
+
+def test_pictures_tell_their_page_heading_and_box(extracted):
+    _, rows, _ = extracted
+    (slide,) = rows["deck.pptx"]["images"]
+    assert (slide["page"], slide["heading"]) == (2, "Ferries")
+    assert slide["box"][:2] == [72.0, 72.0]  # an inch from the left and the top
+    (figure,) = rows["figure.pdf"]["images"]
+    # Drawn at (0, 400), 595 x 288 points, on a page of 842 points.
+    assert figure["page"] == 1
+    assert figure["box"] == pytest.approx([0, 842 - 688, 595, 842 - 400], abs=1)
+    (harvest,) = rows["sub/harvest.docx"]["images"]
+    assert (harvest["heading"], harvest["page"], harvest["box"]) == ("Harvest", None, None)
+
+
+def test_blocks_tell_their_box(extracted):
+    _, rows, _ = extracted
+    row = rows["figure.pdf"]
+    place = next(p for p in row["places"] if row["content"][p[0] :].startswith("The Lantern"))
+    left, top, right, bottom = place[2:]
+    # The line's baseline is at 700 of 842 points, 72 from the left, in 12 points.
+    assert place[1] == 1
+    assert 71 < left < 73 < 300 < right
+    assert 125 < top < 842 - 700 < bottom < 150
 
 
 def test_xlsx_sheets_have_their_names(extracted):
@@ -237,6 +270,10 @@ def test_standalone_picture_is_copied_and_marked(extracted):
         ("bad_foreign.exe", "files of type '.exe' are not read"),
         ("bad_label.pdf", "mislabelled: named '.pdf' but holds a picture"),
         ("bad_picture.png", "broken or not a picture"),
+        ("bad_million.pdf", "1000000 pages are more than extraction.max_pages 5"),
+        ("bad_dangling.txt", "cannot be opened (No such file or directory)"),
+        ("bad_office.docx", "mislabelled: named '.docx' but holds PPTX"),
+        ("bad_cut.pptx", "truncated or damaged: not a complete Office file"),
     ],
 )
 def test_bad_files_are_rejected_with_a_reason(extracted, name, reason):
@@ -251,7 +288,7 @@ def test_counts_add_up(extracted):
     result, rows, workspace = extracted
     counts = result.counts
     assert counts["files"] == counts["documents"] + counts["images_standalone"] + counts["rejected"]
-    assert (counts["documents"], counts["images_standalone"], counts["rejected"]) == (6, 1, 8)
+    assert (counts["documents"], counts["images_standalone"], counts["rejected"]) == (7, 1, 12)
     named = {name for row in rows.values() for name in row["extracted_images"]}
     assert {path.name for path in workspace.extracted_assets.iterdir()} == named
     assert not list(workspace.progress.iterdir())
@@ -348,7 +385,7 @@ def test_killed_run_continues_and_leaves_no_processes(slow_input, tmp_path, capl
         "from tasks.extraction.convert import extract_documents;"
         "from tasks.workspace import Workspace;"
         "extract_documents(PipelineConfig.model_validate({'extraction': {'input': sys.argv[2]},"
-        "'execution': {'workers': 1}}), Workspace(Path(sys.argv[3])))"
+        "'execution': {'workers': 2}}), Workspace(Path(sys.argv[3])))"
     )
     run = subprocess.Popen([sys.executable, "-c", script, *options], cwd=ROOT)
     journal = root / "progress" / "extract.jsonl"
@@ -364,7 +401,7 @@ def test_killed_run_continues_and_leaves_no_processes(slow_input, tmp_path, capl
     (slow_input / "b_slow.pdf").unlink()
     with caplog.at_level(logging.INFO):
         extract_documents(configure(slow_input), Workspace(root))
-    assert "extraction continues: 1 of 2 files are done" in caplog.text
+    assert "of 2 files are done" in caplog.text
     assert len(read_records(Workspace(root).raw_knowledge)) == 2
     for child in children:
         if child.is_running():
