@@ -135,9 +135,7 @@ def _run_flow(
 ) -> None:
     from flows.console import run_flow
 
-    run_flow(
-        name, config, tuple(overrides or ()), force=force, downstream=downstream, as_json=json
-    )
+    run_flow(name, config, tuple(overrides or ()), force=force, downstream=downstream, as_json=json)
 
 
 @app.command(rich_help_panel="Steps")
@@ -157,6 +155,7 @@ def caption(
     config: Config = _DEFAULT,
     overrides: Set = None,
     force: Force = False,
+    downstream: Downstream = False,
     json: Json = False,
     estimate: Estimate = False,
 ) -> None:
@@ -172,6 +171,7 @@ def synthesize(
     config: Config = _DEFAULT,
     overrides: Set = None,
     force: Force = False,
+    downstream: Downstream = False,
     json: Json = False,
     estimate: Estimate = False,
 ) -> None:
@@ -257,6 +257,36 @@ def ask(
     from flows.tools import ask_question
 
     ask_question(question, config, tuple(overrides or ()), as_json=json)
+
+
+@app.command("inspect", rich_help_panel="Using the model")
+def inspect_model(
+    question: Annotated[str, typer.Option(help="The question.")],
+    config: Config = _DEFAULT,
+    overrides: Set = None,
+    model: Annotated[
+        str, typer.Option(help="stage1, stage2 or stage3 of the workspace, or a checkpoint folder.")
+    ] = "stage3",
+    documents: Annotated[
+        list[Path] | None,
+        typer.Option(help="Candidates: a folder or file (.md, .txt, .jsonl); may be repeated."),
+    ] = None,
+    compare: Annotated[
+        str | None, typer.Option(help="Another model, whose map stands beside, say without MSE.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Page to write; default: in the workspace.")
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, help="Tokens shown of each memory slot.")] = 5,
+    json: Json = False,
+) -> None:
+    """Look inside a model: what memories say, scores of candidates, a map; written as a page."""
+    from flows.inspection import inspect_question
+
+    inspect_question(
+        question, config, tuple(overrides or ()), model=model, documents=documents or (),
+        compare=compare, out=out, top_tokens=top, as_json=json,
+    )  # fmt: skip
 
 
 @app.command(rich_help_panel="Using the model")

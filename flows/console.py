@@ -13,6 +13,7 @@ from pathlib import Path
 from rich.console import Console
 
 from configs.load import load_config
+from configs.secrets import load_environment
 from flows.summary import as_json as summary_json
 from flows.summary import print_plan, print_summary, print_sweep
 from tasks.evaluation.sweep import write_sweep
@@ -37,23 +38,10 @@ _ENVIRONMENT = {
     "TQDM_DISABLE": "1",
 }
 
-_FLOWS = {
-    "extract": ("flows.data", "extract"),
-    "caption": ("flows.data", "caption"),
-    "synthesize": ("flows.data", "synthesize"),
-    "mine": ("flows.data", "mine"),
-    "train-stage1": ("flows.train", "train_stage1"),
-    "train-stage2": ("flows.train", "train_stage2"),
-    "train-stage3": ("flows.train", "train_stage3"),
-    "index": ("flows.evaluate", "index"),
-    "evaluate": ("flows.evaluate", "evaluate"),
-    "pipeline": ("flows.pipeline", "pipeline"),
-    "sweep": ("flows.sweep", "sweep"),
-}
-
 
 def prepare_console(*, debug: bool) -> None:
     """Set up logging and the environment of the libraries that a command may import later."""
+    load_environment()
     for key, value in _ENVIRONMENT.items():
         os.environ.setdefault(key, value)
     if not Path("/dev/nvidia0").exists():
@@ -116,24 +104,28 @@ def _run_sweep(config: Path, overrides: Sequence[str], *, force: bool, as_json: 
 
 
 def run_flow(
-    name: str, config: Path, overrides: Sequence[str], *, force: bool, as_json: bool
+    name: str,
+    config: Path,
+    overrides: Sequence[str],
+    *,
+    force: bool,
+    downstream: bool,
+    as_json: bool,
 ) -> None:
     """One step's flow from the terminal, and the counts it left."""
     settings = load_config(config, overrides)
     workspace = Workspace(settings.workspace)
-    call_flow(name, config, overrides, force=force)
+    call_flow(name, config, overrides, force=force, downstream=downstream)
     print_summary(Console(stderr=as_json), settings, workspace)
     if as_json:
         sys.stdout.write(summary_json(workspace) + "\n")
 
 
-def call_flow(name: str, config: Path, overrides: Sequence[str], *, force: bool) -> None:
+def call_flow(name: str, config: Path, overrides: Sequence[str], **parameters: bool) -> None:
     """Import a flow and run it in this process."""
-    from importlib import import_module
+    from flows.parts import load_flow
 
-    module, attribute = _FLOWS[name]
-    flow = getattr(import_module(module), attribute)
-    flow(str(config), list(overrides), force)
+    load_flow(name)(str(config), list(overrides), **parameters)
 
 
 def _print_next(console: Console, config: Path, overrides: Sequence[str]) -> None:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from prefect import flow
-
 from configs.load import DEFAULT_CONFIG
-from flows.hooks import say_what_next
+from flows.parameters import Config, Overrides, pipeline_flow
 from flows.run import open_run
 from tasks import tracking
 from tasks.evaluation.task import evaluate_task, report_task
@@ -17,17 +13,27 @@ from tasks.manifests import read_manifest
 _CONFIG = str(DEFAULT_CONFIG)
 
 
-@flow(name="index", on_failure=[say_what_next], on_crashed=[say_what_next])
-def index(config: str = _CONFIG, overrides: Sequence[str] = (), force: bool = False) -> None:
+@pipeline_flow("index")
+def index(
+    config: Config = _CONFIG,
+    overrides: Overrides = (),
+    force: bool = False,
+    downstream: bool = False,
+) -> None:
     """Compress every passage once, for answering."""
-    with open_run(config, overrides, force=force) as run:
+    with open_run(config, overrides, force=force, downstream=downstream) as run:
         run.step("index", lambda _: index_task(run.config, run.workspace))
 
 
-@flow(name="evaluate", on_failure=[say_what_next], on_crashed=[say_what_next])
-def evaluate(config: str = _CONFIG, overrides: Sequence[str] = (), force: bool = False) -> None:
+@pipeline_flow("evaluate")
+def evaluate(
+    config: Config = _CONFIG,
+    overrides: Overrides = (),
+    force: bool = False,
+    downstream: bool = False,
+) -> None:
     """Score every system on held-out questions, write the report, register the model."""
-    with open_run(config, overrides, force=force) as run:
+    with open_run(config, overrides, force=force, downstream=downstream) as run:
         settings, ws = run.config, run.workspace
         summary, report = ws.evaluation / "summary.json", ws.evaluation / "report.html"
         run.step("evaluate", lambda _: evaluate_task(settings, ws), [summary])

@@ -5,17 +5,24 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from prefect.artifacts import create_markdown_artifact
+from prefect.runtime import flow_run
 
+import tasks.llm.task  # noqa: F401 - says how Secret blocks are read
+from clara_model.errors import LaunchError
 from configs.load import load_config
 from configs.schema import PipelineConfig
-from flows.summary import step_markdown
+from configs.secrets import load_environment
+from flows.artifacts import Outcome, publish_progress, publish_summary
+from flows.dispatch import run_part
+from flows.parts import Part, parts_of
 from tasks import tracking
-from tasks.manifests import Manifest, Step, fingerprint, is_current, run_step
+from tasks.dependents import dependents
+from tasks.manifests import Step, fingerprint, is_current, read_manifest, run_step
 from tasks.plan import build_plan
+from tasks.progress import tell_progress
 from tasks.storage import StepResult
 from tasks.workspace import Workspace
 
@@ -33,6 +40,7 @@ class Run:
     plan: dict[str, Step]
     tracker: tracking.Tracker
     force: bool
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
 
     def step(
         self,
@@ -40,7 +48,7 @@ class Run:
         work: Callable[[OnMetrics], StepResult],
         artifacts: Sequence[Path] = (),
     ) -> None:
-        """Do one step unless its manifest matches; record it in MLflow and as an artifact.
+        """Do one step unless its manifest matches; record it in MLflow and for the summary.
 
         Args:
             name: Name of the step in the plan.
@@ -50,6 +58,7 @@ class Run:
         step = self.plan[name]
         if not self.force and is_current(step, self.workspace):
             log.info("%s: up to date", name)
+            self.outcomes[name] = Outcome("up to date", read_manifest(self.workspace, name))
             return
         log.info("%s: %s", name, step.title)
         key = fingerprint(step, self.workspace)
@@ -62,27 +71,66 @@ class Run:
             tracking.log_manifest(self.tracker, run_id, manifest)
             tracking.log_artifacts(self.tracker, run_id, list(artifacts))
         log.info("%s: done in %.0f s", name, manifest["seconds"])
-        _publish(step, manifest)
+        self.outcomes[name] = Outcome("done", manifest)
+
+    def run_parts(
+        self, parts: Sequence[Part], config: str, overrides: Sequence[str], *, force: bool = False
+    ) -> None:
+        """Run those of some parts that are not done, each where `execution.dispatch` says.
+
+        Raises:
+            LaunchError: If a part ran elsewhere, and left nothing in this workspace.
+        """
+        for number, part in enumerate(parts):
+            tell_progress(part.name, number, len(parts))
+            if not force and is_done(self, part.steps):
+                state = "up to date"
+            else:
+                run_part(part, config, overrides, force, self.config.execution)
+                state = "done"
+                if self.config.execution.dispatch != "process" and not is_done(self, part.steps):
+                    raise LaunchError(
+                        f"{part.name} completed elsewhere, but {self.workspace.root} here holds no "
+                        "result of it: `workspace` has to be the same folder for all workers"
+                    )
+            for name in part.steps:
+                if name in self.plan:
+                    self.outcomes[name] = Outcome(state, read_manifest(self.workspace, name))
+        tell_progress("all parts", len(parts), len(parts))
+
+
+def is_done(run: Run, steps: Sequence[str]) -> bool:
+    """Whether none of some steps has anything left to do."""
+    return all(is_current(run.plan[name], run.workspace) for name in steps if name in run.plan)
 
 
 @contextmanager
-def open_run(config: str, overrides: Sequence[str], *, force: bool = False) -> Iterator[Run]:
-    """Load the configuration and open its run in MLflow; closed with its outcome."""
+def open_run(
+    config: str, overrides: Sequence[str], *, force: bool = False, downstream: bool = False
+) -> Iterator[Run]:
+    """Load the configuration and open its run in MLflow; closed with its outcome.
+
+    Args:
+        config: The configuration file.
+        overrides: Values that replace the file's.
+        force: Do steps even if they are current.
+        downstream: Afterwards run the parts that depend on the block's steps and are not current.
+    """
+    load_environment()
     settings = load_config(config, overrides)
     workspace = Workspace(settings.workspace)
     workspace.root.mkdir(parents=True, exist_ok=True)
     tracker = tracking.open_pipeline_run(settings, workspace)
+    name = flow_run.flow_name or "flow"
     try:
-        yield Run(settings, workspace, build_plan(settings, workspace), tracker, force)
+        with publish_progress(name):
+            run = Run(settings, workspace, build_plan(settings, workspace), tracker, force)
+            yield run
+            if downstream:
+                affected = dependents(run.plan, list(run.outcomes))
+                run.run_parts(parts_of(affected), config, overrides)
     except BaseException:
         tracking.finish_pipeline_run(tracker, "FAILED")
         raise
     tracking.finish_pipeline_run(tracker, "FINISHED")
-
-
-def _publish(step: Step, manifest: Manifest) -> None:
-    create_markdown_artifact(
-        markdown=step_markdown(step.title, manifest),
-        key=f"clara-{step.name}",
-        description=step.title,
-    )
+    publish_summary(name, settings, tracker, run.outcomes)

@@ -50,14 +50,6 @@ _SYSTEM_NAMES = {
 }
 
 
-def step_markdown(title: str, manifest: Manifest) -> str:
-    """A step's outcome as Markdown, for the Prefect page."""
-    lines = [f"# {manifest['step']}: {title}", "", "| count | value |", "|---|---|"]
-    lines += [f"| {name} | {_number(value)} |" for name, value in manifest["counts"].items()]
-    lines += ["", f"Took {manifest['seconds']} s; code {manifest['code_version']}."]
-    return "\n".join(lines)
-
-
 def print_plan(console: Console, plan: dict[str, Step], workspace: Workspace) -> list[str]:
     """Show which steps are done and which will run; returns the names of the latter."""
     table = _table(f"Plan for {workspace.root}", "step", "what it does", "state")

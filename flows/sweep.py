@@ -4,28 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from prefect import flow
-
 from configs.load import DEFAULT_CONFIG
-from flows.hooks import say_what_next
-from flows.pipeline import DATA_PARTS, MODEL_PARTS, is_done
+from flows.parameters import Config, Overrides, pipeline_flow
+from flows.parts import DATA_PARTS, MODEL_PARTS
 from flows.run import open_run
 from tasks.base.task import base_task
 from tasks.evaluation.sweep import write_sweep
 from tasks.sweep import Variant, forget_results, link_shared, list_variants
 
 
-@flow(name="sweep", on_failure=[say_what_next], on_crashed=[say_what_next])
+@pipeline_flow("sweep")
 def sweep(
-    config: str = str(DEFAULT_CONFIG), overrides: Sequence[str] = (), force: bool = False
+    config: Config = str(DEFAULT_CONFIG), overrides: Overrides = (), force: bool = False
 ) -> None:
     """Data and base once; stages, index and evaluation for every value of `sweep.key`."""
     with open_run(config, overrides, force=force) as run:
         settings, ws = run.config, run.workspace
         variants = list_variants(settings, ws)
-        for part, steps in DATA_PARTS:
-            if force or not is_done(run, steps):
-                part(config, overrides, force)
+        run.run_parts(DATA_PARTS, config, overrides, force=force)
         run.step("base", lambda on_metrics: base_task(settings, ws, on_metrics))
         for variant in variants:
             link_shared(settings, ws, variant)
@@ -38,6 +34,4 @@ def sweep(
 def _run_variant(config: str, overrides: Sequence[str], variant: Variant) -> None:
     own = [*overrides, *variant.overrides]
     with open_run(config, own) as run:
-        for part, steps in MODEL_PARTS:
-            if not is_done(run, steps):
-                part(config, own, False)
+        run.run_parts(MODEL_PARTS, config, own)
