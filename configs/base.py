@@ -80,7 +80,7 @@ class EndpointSettings(Settings):
     )
     timeout_s: PositiveFloat = Field(default=120.0, description="seconds for one request")
     connect_timeout_s: PositiveFloat = Field(default=10.0, description="seconds to be connected")
-    max_retries: int = Field(default=4, ge=0, description="attempts after the first one")
+    max_retries: int = Field(default=6, ge=0, description="attempts after the first one")
     max_cost: PositiveFloat | None = Field(
         default=None, description="US dollars this section may cost in this workspace, in all"
     )
