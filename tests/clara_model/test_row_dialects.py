@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from clara_model.errors import DataError
@@ -134,6 +134,37 @@ def test_stage_is_told_from_the_fields(record: dict[str, Any], stage: str) -> No
     assert guess_stage(record) == stage
 
 
+@settings(deadline=None)
+@given(
+    gold=st.sampled_from(["gold_answer", "golden_answers", "gold_answers", "answer", "answers"]),
+    several=st.booleans(),
+    documents=st.sampled_from(["docs", "documents", "context", "contexts", "content", "passages"]),
+    form=st.sampled_from(["texts", "objects", "one text"]),
+    position=st.sampled_from([0, [0], None]),
+    asked=st.sampled_from(["question", "query"]),
+    stage=st.sampled_from(["stage2", "stage3"]),
+)
+def test_every_mixture_of_the_known_names_is_read(
+    gold: str, several: bool, documents: str, form: str, position: Any, asked: str, stage: str
+) -> None:
+    docs: Any = {"texts": ["D"], "objects": [{"text": "D"}], "one text": "D"}[form]
+    record = {asked: "Q?", gold: ["A", "B"] if several else "A", documents: docs}
+    if position is not None:
+        record["pos_index"] = position
+    row, mapped = normalise_row(record, stage)
+    valid = ROW_TYPES[stage].model_validate(row).model_dump()
+    assert (valid["question"], valid["docs"], valid["gold_answer"]) == ("Q?", ["D"], "A")
+    assert valid["pos_index"] == ([] if position is None else [0])
+    assert stage == "stage3" or valid["answer"] == "A"
+    # Whatever is not in our own words is said.
+    told = " ".join(mapped)
+    assert (asked in told) == (asked != "question")
+    assert (documents in told) == (documents != "docs" or form != "texts")
+    assert gold in told or gold == "gold_answer"
+    assert ("pos_index" in told) == (position != [0])
+    assert normalise_row(row, stage) == (row, [])
+
+
 _VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=3),
     lambda inner: (
@@ -148,6 +179,7 @@ _KEYS = st.sampled_from(
 )  # fmt: skip
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(st.dictionaries(_KEYS, _VALUES), st.sampled_from(sorted(ROW_TYPES)))
 def test_any_object_is_survived_and_settled_at_once(record: dict[str, Any], stage: str) -> None:
     row, _ = normalise_row(record, stage)

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from small_rows import PLAN, REQUEST, write_workspace
+
+from clara_model.errors import DataError
+from tasks.rows.trace import trace_row
+from tasks.workspace import Workspace
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return write_workspace(tmp_path)
+
+
+def test_a_row_leads_to_place_model_request_and_reply(workspace: Workspace) -> None:
+    trace = trace_row(workspace, "bbbb000011112222")
+    assert (trace["file"], trace["line"]) == ("instruction_data.jsonl", 1)
+    (passage,) = trace["passages"]
+    assert (passage["source"], passage["page"], passage["heading"]) == ("tower.pdf", 2, "Tower")
+    assert passage["box"] == [72, 90, 300, 120]
+    assert passage["document"]["file_path"] == "tower.pdf"
+    assert passage["shown_as_document"] == [1]
+    assert passage["images"] == []
+    assert trace["made_by"]["model"] == "gpt-x"
+    assert trace["made_by"]["prompt_version"] == 3
+    (request,) = trace["requests"]
+    assert (request["id"], request["purpose"]) == (REQUEST, "simple_qa")
+    assert request["reply"]["text"] == "the raw reply"
+    assert request["request"]["messages"][0]["content"] == "the prompt"
+    assert trace["notes"] == []
+    json.dumps(trace)
+
+
+def test_requests_come_from_synthesis_where_a_row_names_none(workspace: Workspace) -> None:
+    (request,) = trace_row(workspace, "aaaa000011112222")["requests"]
+    assert request["id"] == REQUEST
+
+
+def test_both_passages_of_a_joint_row_and_the_picture_of_one(workspace: Workspace) -> None:
+    tower, plan = trace_row(workspace, "cccc000011112222")["passages"]
+    assert (tower["id"], plan["id"]) == ("p-tower", "p-plan")
+    (image,) = plan["images"]
+    assert (image["image"], image["caption"]) == ("extracted_assets/plan.png", PLAN)
+    assert image["model"] == "vision-x"
+
+
+def test_benchmark_rows_are_traced_to_all_their_files(workspace: Workspace) -> None:
+    trace = trace_row(workspace, "dddd000011112222")
+    assert trace["file"] == "benchmark/oracle.jsonl"
+    assert trace["also_in"] == ["benchmark/normal.jsonl:1"]
+    assert trace["passages"][0]["source"] == "tea.md"
+    assert trace["notes"] == ["p-tea is not in synthesis.jsonl"]
+
+
+def test_the_beginning_of_an_id_is_enough_if_it_is_one_rows(workspace: Workspace) -> None:
+    assert trace_row(workspace, "bbbb")["row"]["id"] == "bbbb000011112222"
+    with pytest.raises(DataError, match="begins the ids of 2 rows"):
+        trace_row(workspace, "aaaa")
+
+
+def test_an_unknown_id_is_told_with_the_nearest_ones(workspace: Workspace) -> None:
+    with pytest.raises(DataError, match="the nearest are bbbb000011112222"):
+        trace_row(workspace, "bbbb00001111222x")
+    with pytest.raises(DataError, match="empty id"):
+        trace_row(workspace, " ")
+
+
+def test_what_is_gone_is_noted_and_ends_nothing(workspace: Workspace) -> None:
+    workspace.synthesis.unlink()
+    workspace.raw_knowledge.unlink()
+    next(workspace.cache.rglob("*.json")).unlink()
+    notes = " ".join(trace_row(workspace, "bbbb")["notes"])
+    assert "synthesis.jsonl is not in the workspace" in notes
+    assert f"request {REQUEST} is not in the cache" in notes
+    assert trace_row(workspace, "bbbb")["passages"][0]["id"] == "p-tower"
