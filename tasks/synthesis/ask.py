@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from clara_model.errors import ServiceError
 from configs.base import Role
 from configs.synthesis import SynthesisSettings
 from tasks.llm.client import ChatClient, RequestRefused
@@ -40,8 +42,11 @@ class Conversation:
     ) -> tuple[_Form, str] | None:
         """The reply in the form asked for, and its request's id; None if it was set aside.
 
+        A request that gets no answer while the endpoint answers others is set aside too: one
+        passage that a server cannot digest must not stop all others, in this run and the next.
+
         Raises:
-            ServiceError: If the endpoint refuses for good, or does not answer.
+            ServiceError: If the endpoint refuses for good, or answers nothing any more.
         """
         try:
             text, request = await self._send(messages, task, form, role)
@@ -59,6 +64,10 @@ class Conversation:
             )  # fmt: skip
         except RequestRefused as err:
             self.reject(task, str(err))
+        except ServiceError as err:
+            if not err.retryable or not await self._is_answering(role):
+                raise
+            self.reject(task, f"others are answered, but this is not: {err}")
         return None
 
     def reject(self, task: str, reason: str) -> None:
@@ -69,6 +78,23 @@ class Conversation:
     def tokens(self) -> dict[str, int]:
         """What the item cost."""
         return {"prompt": self.prompt_tokens, "completion": self.completion_tokens}
+
+    async def _is_answering(self, role: Role) -> bool:
+        """Whether the endpoint has a reply, or at least a refusal, for something harmless."""
+        words = f"Reply with OK. ({time.time_ns()})"  # never twice the same: not from the cache
+        try:
+            await self.client.ask(
+                [{"role": "user", "content": words}],
+                max_tokens=self.settings.max_tokens,
+                temperature=self.settings.temperature,
+                purpose="probe",
+                model=self.settings.model_for(role),
+            )
+        except RequestRefused:
+            return True
+        except ServiceError:
+            return False
+        return True
 
     async def _send(
         self, messages: Messages, task: Task, form: type[Form], role: Role

@@ -40,7 +40,9 @@ class Asked:
 
 def read(body: dict[str, Any]) -> Asked:
     """A request's task, passages and lists."""
-    prompt = body["messages"][1]["content"]
+    prompt = body["messages"][-1 if len(body["messages"]) == 1 else 1]["content"]
+    if "<passage>" not in prompt:
+        return Asked("probe", ("",), {}, {}, body["model"], False)
     head = prompt[: prompt.index("<passage>")]
     lists = {
         name: re.findall(r"^\d+\. (.*)$", block, re.MULTILINE)
@@ -99,6 +101,8 @@ class Author:
         return dict(pairs)
 
     def _truth(self, asked: Asked) -> dict[str, Any]:
+        if asked.task == "probe":
+            return {}
         about = self.known[asked.text]
         number = int(asked.headers.get("Number", 0))
         old = asked.lists.get("asked", [])

@@ -255,6 +255,19 @@ def test_refused_request_is_set_aside_and_the_others_go_on(workspace):
     assert "flagged by a filter" in reject.reason
 
 
+@pytest.mark.parametrize("failure", [Act(500, "oops"), Act(body=" " * 99, cut=True)])
+def test_request_that_is_never_answered_stops_no_other(workspace, failure):
+    """A passage that the server cannot digest is set aside; a dead server is another matter."""
+    with serve(on_mill("verify", failure)) as server:
+        result = run(workspace, server.url, max_retries=1)
+    assert rows(workspace)["mill"]["simple"] == rows(workspace)["mill"]["complex"] == []
+    assert len(rows(workspace)["bridge"]["simple"]) == 2
+    first = result.rejects[0]
+    assert first.item == "mill verify"
+    assert first.reason.startswith("others are answered, but this is not: ")
+    assert "no answer after 2 attempts" in first.reason
+
+
 def test_passage_of_which_nothing_holds_stays_out_with_a_reason(workspace):
     def change(asked, _):
         return {"facts": []} if (asked.task, asked.text) == ("facts", MILL) else None
@@ -279,14 +292,20 @@ def test_second_run_sends_nothing_and_writes_the_same_bytes(workspace):
     assert (result.counts["requests"], result.counts["cached"]) == (0, 2 * REQUESTS)
 
 
-def gone_at_the_end(asked, _):
-    is_last = (asked.task, asked.text) == ("verify_paraphrase", BRIDGE)
-    return refuse(503, "gone") if is_last else None
+def gone_at_the_end():
+    """The server dies at the last request."""
+    seen = []
+
+    def change(asked, _):
+        seen.append((asked.task, asked.text))
+        return refuse(503, "gone") if ("verify_paraphrase", BRIDGE) in seen else None
+
+    return change
 
 
 def test_run_cut_off_continues_with_what_is_missing(workspace):
     """The last request fails for good: the journal holds the first passage."""
-    author = Author(KNOWN, change=gone_at_the_end)
+    author = Author(KNOWN, change=gone_at_the_end())
     with serve(author) as server:
         with pytest.raises(ServiceError, match="run the same command again"):
             run(workspace, server.url)
@@ -307,7 +326,7 @@ def test_run_cut_off_continues_with_what_is_missing(workspace):
 
 
 def test_other_limits_and_rates_keep_what_is_finished(workspace):
-    author = Author(KNOWN, change=gone_at_the_end)
+    author = Author(KNOWN, change=gone_at_the_end())
     with serve(author) as server:
         with pytest.raises(ServiceError):
             run(workspace, server.url)
@@ -320,7 +339,7 @@ def test_other_limits_and_rates_keep_what_is_finished(workspace):
 
 
 def test_changed_passage_is_asked_anew_after_a_cut(workspace):
-    author = Author(KNOWN, change=gone_at_the_end)
+    author = Author(KNOWN, change=gone_at_the_end())
     with serve(author) as server:
         with pytest.raises(ServiceError):
             run(workspace, server.url)
@@ -410,7 +429,7 @@ def test_endpoint_that_dies_and_returns_gives_the_rows_of_an_undisturbed_run(tmp
     lives = random.Random(7)
     author = Author(TOWN)
     with serve(author) as server:
-        for _ in range(4):
+        for _ in range(3):
             dies_at = len(author.seen) + lives.randrange(1, 14)
             author.change = lambda *_, at=dies_at: (
                 refuse(503, "dead") if len(author.seen) >= at else None
