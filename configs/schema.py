@@ -19,6 +19,7 @@ from pydantic import (
 
 from clara_model.base.settings import BuiltInSettings
 from configs.base import EndpointSettings, Settings
+from configs.evaluation import EvaluationSettings
 from configs.negatives import NegativesSettings
 from configs.synthesis import SynthesisSettings
 from configs.training import TrainingSettings
@@ -124,16 +125,6 @@ class ModelSettings(Settings):
                 f"compr_rate {self.compr_rate}"
             )
         return self
-
-
-class EvaluationSettings(Settings):
-    """Held-out questions, systems and settings."""
-
-    settings: list[Literal["normal", "oracle"]] = Field(default=["normal", "oracle"], min_length=1)
-    max_questions: PositiveInt = Field(default=200, description="questions a benchmark, at most")
-    max_new_tokens: PositiveInt = Field(default=32, description="length limit of an answer")
-    batch_size: PositiveInt = Field(default=32, description="questions per generation batch")
-    bootstrap_samples: PositiveInt = Field(default=1000, description="for confidence intervals")
 
 
 class ServingSettings(Settings):

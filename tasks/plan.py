@@ -143,7 +143,7 @@ def _model_steps(config: PipelineConfig, ws: Workspace) -> list[Step]:
         Step(
             "evaluate", "systems on held-out questions", 1,
             _decisive(config.evaluation) | {"model": model},
-            (base, *(models / stage for stage in STAGES), *benchmarks),
+            (base, *(models / stage for stage in STAGES), *benchmarks, *_public_files(config)),
             (ws.evaluation / "summary.json",),
         ),
         Step(
@@ -151,6 +151,15 @@ def _model_steps(config: PipelineConfig, ws: Workspace) -> list[Step]:
             (ws.evaluation / "summary.json",), (ws.evaluation / "report.html",),
         ),
     ]  # fmt: skip
+
+
+def _public_files(config: PipelineConfig) -> tuple[Path, ...]:
+    """Files of public benchmarks, and the corpus that they are asked over."""
+    settings = config.evaluation
+    files = [Path(name) for name in settings.benchmarks if Path(name).is_file()]
+    if len(files) < len(settings.benchmarks) and settings.benchmarks_folder.is_dir():
+        files.append(settings.benchmarks_folder)
+    return (*files, *([settings.corpus] if settings.corpus else []))
 
 
 def _decisive(settings: Settings) -> dict[str, Any]:

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from clara_model.evaluation.benchmarks import Asked, Audit, LoadedBenchmark
 from clara_model.evaluation.metrics.cjk import tokenize_answer
 from clara_model.retrieval import Bm25Index
 from clara_model.rows import read_rows
 from configs.schema import PipelineConfig
+from tasks.evaluation.public import load_public
 from tasks.storage import hash_json
 from tasks.workspace import Workspace
 
@@ -43,11 +45,14 @@ class Benchmark:
     """The held-out questions of one source in one pool of candidates.
 
     Args:
-        name: "documents" (the user's) or "world" (the generated one).
+        name: "documents" (the user's), "world" (the generated one), or a public benchmark's.
         pool: "normal" (candidates as retrieved) or "oracle" (golds among them).
         samples: The questions.
         providers: Who made questions and answers, where the rows say so.
         key: Hash of everything above.
+        public: The public benchmark that it is: its metrics, version, and what was set aside; its
+            samples stand in the same order.
+        audit: For a public benchmark: pool, N, and how often the golds are present.
     """
 
     name: str
@@ -55,12 +60,15 @@ class Benchmark:
     samples: tuple[Sample, ...]
     providers: tuple[str, ...]
     key: str
+    public: LoadedBenchmark | None = None
+    audit: Audit | None = None
 
 
 def load_benchmarks(config: PipelineConfig, workspace: Workspace) -> list[Benchmark]:
-    """The benchmarks of the workspace in the configured settings; empty and absent ones left out.
+    """The workspace's and the public benchmarks in the configured settings; empty ones left out.
 
     Raises:
+        ConfigError: If a public benchmark is not where the settings say.
         DataError: If a row does not fit; names file, line and field.
     """
     folders = {"documents": workspace.benchmark, "world": workspace.world / "benchmark"}
@@ -71,7 +79,7 @@ def load_benchmarks(config: PipelineConfig, workspace: Workspace) -> list[Benchm
             if path.is_file():
                 benchmark = _load(path, name, pool, config.evaluation.max_questions)
                 benchmarks += [benchmark] if benchmark.samples else []
-    return benchmarks
+    return benchmarks + [_of_public(*one) for one in load_public(config, workspace)]
 
 
 def choose_documents(sample: Sample, setting: str, k: int) -> list[int]:
@@ -115,6 +123,29 @@ def _load(path: Path, name: str, pool: str, limit: int) -> Benchmark:
     )
     providers = sorted({str(row["provider"]) for row in rows if row.get("provider")})
     return Benchmark(name, pool, samples, tuple(providers), hash_json([name, pool, rows]))
+
+
+def _of_public(
+    loaded: LoadedBenchmark, pool: str, asked: Sequence[Asked], audit: Audit
+) -> Benchmark:
+    texts = [[document.full for document in one.candidates] for one in asked]
+    if pool == "normal":  # best first, as they were retrieved
+        orders = [list(range(len(own))) for own in texts]
+    else:
+        orders = bm25_orders([one.sample.question for one in asked], texts)
+    samples = tuple(
+        Sample(
+            id=one.sample.id,
+            question=one.sample.question,
+            candidates=tuple(own),
+            golds=one.sample.golds,
+            positives=one.gold_positions,
+            order=tuple(order),
+        )
+        for one, own, order in zip(asked, texts, orders, strict=True)
+    )
+    key = hash_json([loaded.key, pool, texts])
+    return Benchmark(loaded.name, pool, samples, (), key, loaded, audit)
 
 
 def _sample(row: dict[str, Any], position: int, order: list[int]) -> Sample:

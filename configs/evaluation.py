@@ -1,0 +1,49 @@
+"""Settings of the evaluation step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, PositiveInt
+
+from configs.base import EndpointSettings, Settings
+
+
+class JudgeSettings(EndpointSettings):
+    """An LLM that judges answers, beside the metrics."""
+
+    enabled: bool = Field(default=False, description="ask a judge about every answer")
+    max_tokens: PositiveInt = Field(default=300, description="length limit of one judgement")
+    max_document_characters: PositiveInt = Field(
+        default=12_000, description="of the documents shown to the judge; what exceeds is cut"
+    )
+
+
+class EvaluationSettings(Settings):
+    """Held-out questions, public benchmarks, systems and settings."""
+
+    settings: list[Literal["normal", "oracle"]] = Field(default=["normal", "oracle"], min_length=1)
+    max_questions: PositiveInt = Field(default=200, description="questions a benchmark, at most")
+    max_new_tokens: PositiveInt = Field(default=32, description="length limit of an answer")
+    batch_size: PositiveInt = Field(default=32, description="questions per generation batch")
+    bootstrap_samples: PositiveInt = Field(default=1000, description="for confidence intervals")
+    benchmarks: list[str] = Field(
+        default=[], description="public benchmarks beside the held-out questions: files, or names"
+    )
+    benchmarks_folder: Path = Field(
+        default=Path("data/benchmarks"), description="where benchmarks given by name are looked for"
+    )
+    num_candidates: PositiveInt = Field(
+        default=20, description="N, candidates a question of a public benchmark"
+    )
+    retriever: str = Field(
+        default="bm25",
+        pattern=r"^(bm25|dense:.+|index(:.+)?)$",
+        description="finds them: bm25, dense:MODEL (sentence-transformers), or index (this model's "
+        "own memories; index:FOLDER for another checkpoint)",
+    )
+    corpus: Path | None = Field(
+        default=None, description="folder of passages to retrieve from; default: the own ones"
+    )
+    judge: JudgeSettings = Field(default_factory=JudgeSettings)
