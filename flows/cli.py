@@ -360,9 +360,9 @@ def ui(
     prefect_port: Annotated[int, typer.Option(help="Port of the Prefect page.")] = 4200,
 ) -> None:
     """Serve the MLflow and Prefect pages on loopback until Ctrl-C."""
-    from flows.pages import serve_pages
+    from flows.up import serve_all
 
-    serve_pages(config, tuple(overrides or ()), mlflow_port=mlflow_port, prefect_port=prefect_port)
+    serve_all(config, tuple(overrides or ()), mlflow_port=mlflow_port, prefect_port=prefect_port)
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ from typing import cast
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.context import FlowRunContext
 from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import get_current_settings
@@ -17,7 +18,7 @@ from prefect.utilities.urls import url_for
 
 from clara_model.errors import ConfigError, LaunchError
 from configs.schema import ExecutionSettings
-from flows.parts import Part, load_flow
+from flows.parts import ONE_AT_A_TIME, Part, load_flow
 
 log = logging.getLogger(__name__)
 
@@ -33,28 +34,35 @@ def run_part(
         ConfigError: If it is to be sent away, and there is no server or no deployment.
         LaunchError: If it was sent away and did not complete; holds the message of its run.
     """
-    if execution.dispatch == "process":
+    if execution.dispatch == "process" or _holds_its_place(part):
         load_flow(part.name)(config, list(overrides), force)
         return
+    parameters = {"config": config, "overrides": list(overrides), "force": force}
+    started = cast(
+        FlowRun, run_deployment(f"{part.name}/{part.name}", parameters=parameters, timeout=0)
+    )
+    log.info("%s: sent to pool '%s' (%s)", part.name, started.work_pool_name, url_for(started))
+    ended = _wait(part, started, execution.poll_s)
+    if ended.state is None or not ended.state.is_completed():
+        raise LaunchError(_describe(part, ended))
+
+
+def _holds_its_place(part: Part) -> bool:
+    """Whether this run is on the pool where the part would go, and alone there."""
     if get_current_settings().api.url is None:
         raise ConfigError(
             "execution.dispatch: deployments needs a Prefect server and workers: start them by "
             "`clara up`, and set PREFECT_API_URL to the address that it prints"
         )
-    parameters = {"config": config, "overrides": list(overrides), "force": force}
+    name = f"{part.name}/{part.name}"
     try:
-        started = cast(
-            FlowRun,
-            run_deployment(f"{part.name}/{part.name}", parameters=parameters, timeout=0),
-        )
+        with get_client(sync_client=True) as client:
+            pool = client.read_deployment_by_name(name).work_pool_name
     except ObjectNotFound as err:
-        raise ConfigError(
-            f"the server has no deployment {part.name}/{part.name}: `clara deploy` makes it"
-        ) from err
-    log.info("%s: sent to pool '%s' (%s)", part.name, started.work_pool_name, url_for(started))
-    ended = _wait(part, started, execution.poll_s)
-    if ended.state is None or not ended.state.is_completed():
-        raise LaunchError(_describe(part, ended))
+        raise ConfigError(f"the server has no deployment {name}: `clara deploy` makes it") from err
+    context = FlowRunContext.get()
+    ours = context.flow_run.work_pool_name if context and context.flow_run else None
+    return pool == ours == ONE_AT_A_TIME
 
 
 def _wait(part: Part, run: FlowRun, poll_s: float) -> FlowRun:

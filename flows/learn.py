@@ -8,12 +8,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from prefect import flow
 from rich.console import Console
 from rich.table import Table
 
 from configs.learning import LearningConfig
 from configs.load import load_settings
+from flows.parameters import Config, Overrides, pipeline_flow
 from tasks.learning.learn import Proof
 from tasks.learning.page import tell_interval, tell_met
 from tasks.learning.record import record_proof
@@ -22,10 +22,10 @@ from tasks.learning.task import learn_task
 PAGE = Path("docs/learning.md")
 
 
-@flow(name="learn")
+@pipeline_flow("learn")
 def learn(
-    config: str = "configs/learn.yaml",
-    overrides: Sequence[str] = (),
+    config: Config = "configs/learn.yaml",
+    overrides: Overrides = (),
     out: str | None = str(PAGE),
     only: str | None = None,
 ) -> Proof:

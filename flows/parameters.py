@@ -27,6 +27,8 @@ Args:
         password: name a variable as ${NAME}, or a Prefect Secret block as ${secret:NAME}.
     force: Run even if nothing has changed.
     downstream: Afterwards run whatever depends on the result and is out of date.
+    out: Page to write; left out, it is written into the workspace.
+    only: Only jobs of this name (a pattern with * and ?), and what they need.
 """
 
 

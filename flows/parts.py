@@ -38,6 +38,9 @@ MODEL_PARTS = (
     Part("evaluate", ("evaluate", "report")),
 )
 PARTS = (*DATA_PARTS, *MODEL_PARTS)
+# The pool whose workers do one thing at a time: a run that held such a place and waited for another
+# there would wait for ever.
+ONE_AT_A_TIME = "gpu"
 
 _MODULES = {
     **dict.fromkeys(("extract", "caption", "synthesize", "mine"), "flows.data"),
