@@ -23,7 +23,9 @@ from tasks.synthesis.prompts import Kind, Lists, Messages, Task, build_messages
 from tasks.workspace import Workspace
 
 # Rounds of questions a passage takes until its facts are covered.
-_ROUNDS = 1.5
+_ROUNDS = 1.25
+# Tokens of the shortest sentence that states a fact; headings and table cells are shorter.
+_SHORTEST_FACT = 8
 # A passage is filled to this share of its length: sentences are never cut.
 _FILLED = 0.8
 # A question or answer in JSON, besides its text.
@@ -123,7 +125,7 @@ def count_images(config: PipelineConfig, workspace: Workspace) -> tuple[int, str
 
 def _about(text: str, settings: SynthesisSettings) -> Iterator[_Call]:
     """What is asked about one passage, as in `tasks.synthesis.protocol` and `beyond`."""
-    facts = [part for part in map(str.strip, _SENTENCE_END.split(text)) if part]
+    facts = _facts(text)
     yield _Call("questions", build_messages("facts", [text]), _reply(facts))
     simple = facts[: settings.simple_questions]
     yield from _round("simple_qa", "simple", [text], simple, {"facts": facts}, _ROUNDS)
@@ -167,12 +169,18 @@ def _round(
 def _teaching(config: PipelineConfig, source: Source) -> Iterator[_Call]:
     settings = config.synthesis
     for text in source.texts:
-        facts = [part for part in _SENTENCE_END.split(text) if part.strip()]
+        facts = _facts(text)
         rows = min(len(facts), settings.simple_questions) + settings.complex_questions
         documents = [text] * config.model.generation_top_k
         messages = build_messages("teach", documents, lists={"questions": facts[:1]})
         train = 1.0 - settings.benchmark_share
         yield _Call("teacher", messages, _ANSWER_TOKENS + _FRAME_TOKENS, rows * train)
+
+
+def _facts(text: str) -> list[str]:
+    """One a sentence, which is what models list, roughly; always one."""
+    parts = [part for part in map(str.strip, _SENTENCE_END.split(text)) if part]
+    return [part for part in parts if count_text(part) >= _SHORTEST_FACT] or [text.strip()]
 
 
 def _reply(items: Iterable[str]) -> int:

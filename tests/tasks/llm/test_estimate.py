@@ -22,6 +22,8 @@ PLAIN = {
     "joint_share": 0, "cross_lingual_share": 0, "unanswerable_share": 0,
 }  # fmt: skip
 
+TWO_FACTS = "The bridge was opened in the year 1987. It was painted red by its founder. Red."
+
 
 def config(tmp_path, **synthesis):
     return PipelineConfig.model_validate(
@@ -40,29 +42,29 @@ def estimate(settings):
 
 
 def test_simple_questions_of_ten_passages(tmp_path):
-    """Facts once; questions, answers, check and coverage one and a half times each."""
-    write_passages(tmp_path, *["The bridge was opened in 1987. It is red."] * 10)
+    """Facts once; questions, answers, check and coverage one and a quarter times each."""
+    write_passages(tmp_path, *[TWO_FACTS] * 10)
     lines = estimate(config(tmp_path))
-    assert lines["synthesize", "writer"].calls == 10 * (1 + 1.5 + 1.5)
-    assert lines["synthesize", "judge"].calls == 10 * (1.5 + 1.5)
+    assert lines["synthesize", "writer"].calls == 10 * 1 + 12.5 + 12.5
+    assert lines["synthesize", "judge"].calls == 12.5 + 12.5
 
 
 def test_paraphrase_and_complex_questions_add_their_calls(tmp_path):
-    write_passages(tmp_path, *["The bridge was opened in 1987. It is red."] * 10)
+    write_passages(tmp_path, *[TWO_FACTS] * 20)
     lines = estimate(config(tmp_path, paraphrase=True, complex_questions=2))
-    assert lines["synthesize", "writer"].calls == 10 * (4 + 1.5 + 2 * 1.5)
-    assert lines["synthesize", "judge"].calls == 10 * (3 + 1.5 + 1.5)
+    assert lines["synthesize", "writer"].calls == 20 * 1 + 25 + 25 + 25 + 2 * 25
+    assert lines["synthesize", "judge"].calls == 25 + 25 + 25 + 25
 
 
 def test_teacher_is_asked_about_training_rows_only(tmp_path):
     """Two one-fact questions a passage, a fifth of the sources held out."""
-    write_passages(tmp_path, *["The bridge was opened in 1987. It is red."] * 10)
+    write_passages(tmp_path, *[TWO_FACTS] * 10)
     lines = estimate(config(tmp_path, teacher=True, benchmark_share=0.2))
     assert lines["mine", "writer"].calls == 10 * 2 * 0.8
 
 
 def test_cost_is_tokens_times_price_and_unknown_without_one(tmp_path):
-    write_passages(tmp_path, "The bridge was opened in 1987. It is red.")
+    write_passages(tmp_path, TWO_FACTS)
     lines = estimate(config(tmp_path, prices={"writer": {"prompt": 1e6, "completion": 2e6}}))
     writer = lines["synthesize", "writer"]
     assert writer.cost_usd == pytest.approx(
@@ -72,17 +74,17 @@ def test_cost_is_tokens_times_price_and_unknown_without_one(tmp_path):
 
 
 def test_many_passages_are_sampled_and_scaled(tmp_path):
-    write_passages(tmp_path, *["The bridge was opened in 1987."] * 1000)
+    write_passages(tmp_path, *["The bridge was opened in the year 1987."] * 1000)
     settings = config(tmp_path)
     source = find_texts(settings, Workspace(tmp_path))
     assert (source.number, len(source.texts)) == (1000, 334)
-    assert estimate(settings)["synthesize", "writer"].calls == 4000
+    assert estimate(settings)["synthesize", "writer"].calls == 3500
 
 
 def test_longer_passages_cost_more(tmp_path):
-    write_passages(tmp_path, "The bridge was opened in 1987. " * 2)
+    write_passages(tmp_path, "The bridge was opened in the year 1987. " * 2)
     short = estimate(config(tmp_path))["synthesize", "writer"]
-    write_passages(tmp_path, "The bridge was opened in 1987. " * 12)
+    write_passages(tmp_path, "The bridge was opened in the year 1987. " * 12)
     long = estimate(config(tmp_path))["synthesize", "writer"]
     assert long.calls == short.calls
     assert long.prompt_tokens > short.prompt_tokens
@@ -121,7 +123,7 @@ def test_captions_are_priced_by_picture(tmp_path):
 
 
 def test_shown_as_json_and_as_a_table_without_a_request(tmp_path, capsys):
-    write_passages(tmp_path, *["The bridge was opened in 1987. It is red."] * 10)
+    write_passages(tmp_path, *[TWO_FACTS] * 10)
     (tmp_path / "c.yaml").write_text(
         f"workspace: {tmp_path}\nextraction: {{input: {tmp_path}}}\n"
         "synthesis: {provider: openai, api_key: '${NOT_SET}', models: {teacher: other}}\n"
