@@ -311,21 +311,27 @@ def test_input_without_any_readable_file_fails(tmp_path):
 def test_finished_files_come_from_the_journal_and_changed_ones_do_not(tmp_path):
     source = tmp_path / "input"
     source.mkdir()
-    for name in ("a.txt", "b.txt"):
+    for name in ("a.txt", "b.txt", "over.txt", "raised.txt"):
         (source / name).write_text(f"text of {name}")
     config, workspace = configure(source), Workspace(tmp_path / "workspace")
-    extract_documents(config, workspace)
-    rows = read_records(workspace.raw_knowledge)
-    with Journal(
-        workspace.progress / "extract.jsonl", journal_fingerprint(config.extraction)
-    ) as journal:
-        for row in rows:
-            record = {"row": row | {"content": "from the journal"}, "reasons": [], "stats": {}}
-            journal.add(f"{row['file_path']}:{row['sha256']}", record)
+    settings = config.extraction
+    jobs = {job.file_path: job for job in list_files(source)}
+    with Journal(workspace.progress / "extract.jsonl", journal_fingerprint(settings)) as journal:
+        for name in ("a.txt", "b.txt"):
+            row = {"file_path": name, "content": "from the journal", "extracted_images": []}
+            record = {"row": row | {"source_type": "document"}, "reasons": [], "stats": {}}
+            journal.add(f"{name}:{jobs[name].sha256}", record)
+        for name, limits in (
+            ("over.txt", [settings.timeout_s, settings.memory_mb]),
+            ("raised.txt", [settings.timeout_s / 2, settings.memory_mb]),
+        ):
+            record = {"row": None, "reasons": ["took longer"], "stats": {}, "limits": limits}
+            journal.add(f"{name}:{jobs[name].sha256}", record)
     (source / "b.txt").write_text("changed since")
-    extract_documents(config, workspace)
+    result = extract_documents(config, workspace)
     contents = [row["content"] for row in read_records(workspace.raw_knowledge)]
-    assert contents == ["from the journal", "changed since"]
+    assert contents == ["from the journal", "changed since", "text of raised.txt"]
+    assert [(r.item, r.reason) for r in result.rejects] == [("over.txt", "took longer")]
 
 
 @pytest.fixture
