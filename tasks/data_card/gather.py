@@ -28,6 +28,7 @@ PURPOSES = {
 }
 # In the order of the paper, then ours; others follow by name.
 KINDS = ("simple", "complex", "joint", "cross_lingual", "unanswerable", "paraphrase")
+_KIND_ENDING = "_qa"
 
 _EXAMPLES = 2  # drawn of each kind from each file
 _REASONS = 40
@@ -135,7 +136,12 @@ def kinds_of(row: Record) -> list[str]:
 
 def in_order(kinds: Iterable[str]) -> list[str]:
     """Kinds in their usual order."""
-    return sorted(kinds, key=lambda kind: (KINDS.index(kind) if kind in KINDS else 99, kind))
+
+    def place(kind: str) -> tuple[int, str]:
+        name = kind.removesuffix(_KIND_ENDING)
+        return (KINDS.index(name) if name in KINDS else len(KINDS)), kind
+
+    return sorted(kinds, key=place)
 
 
 def _rows(workspace: Workspace) -> Iterator[tuple[str, Record]]:

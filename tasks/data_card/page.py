@@ -15,9 +15,12 @@ _SOURCES = 20
 _PURPOSES = {purpose: f"part-{number}" for number, purpose in enumerate(PURPOSES)}
 _ASKED = {"with a question": "part-0", "without": "rest"}
 _TITLES = {
-    "cross_lingual": "cross-lingual",
-    "joint": "over two passages",
-    "mixed": "simple and complex",
+    "simple_qa": "simple questions",
+    "complex_qa": "complex questions",
+    "joint_qa": "questions over two passages",
+    "cross_lingual_qa": "cross-lingual questions",
+    "unanswerable": "unanswerable questions",
+    "paraphrase": "paraphrases",
 }
 
 

@@ -29,7 +29,7 @@ _DANGLING = re.compile(
     re.IGNORECASE,
 )
 _TORN_START = re.compile(r"[a-z]+[\s,.]|[,;.!?)\]，。；！？、）】]")
-_PARALLEL = ("doc_ids", "doc_sources", "doc_titles")
+_PARALLEL = ("doc_ids", "found_by")
 
 
 def digest(text: str) -> int:

@@ -46,6 +46,7 @@ def row_files(workspace: Workspace, top_k: int | None = None) -> list[RowFile]:
     settings = (read_manifest(workspace, "mine") or {}).get("settings", {})
     k = top_k if top_k is not None else settings.get("top_k")
     own = [RowFile(name, f"stage{i}", k if i > 1 else None) for i, name in enumerate(_TRAINING, 1)]
+    own.append(RowFile(workspace.end_to_end_memory.name, "stage3", k))
     # In the normal setting a row holds what BM25 finds, which may be less than k.
     held_out = [
         RowFile(name, "stage3", k if "oracle" in name else None, is_held_out=True)
@@ -53,7 +54,7 @@ def row_files(workspace: Workspace, top_k: int | None = None) -> list[RowFile]:
     ]
     world = [
         RowFile(f"{workspace.world.name}/{file.name}", file.stage, file.top_k, is_world=True)
-        for file in (*own, *held_out)
+        for file in (*own[: len(_TRAINING)], *held_out)
     ]
     there = [file for file in (*own, *held_out, *world) if (workspace.root / file.name).is_file()]
     if not there:

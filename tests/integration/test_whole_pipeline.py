@@ -12,8 +12,8 @@ from tasks.storage import read_records
 
 pytestmark = pytest.mark.slow
 
-STEPS = {"extract", "caption", "tokenizer", "passages", "synthesize", "mine", "base", "stage1",
-         "stage2", "stage3", "index", "evaluate", "report"}  # fmt: skip
+STEPS = {"extract", "caption", "tokenizer", "passages", "synthesize", "mine", "card", "base",
+         "stage1", "stage2", "stage3", "index", "evaluate", "report"}  # fmt: skip
 
 
 def rows(finished: Pipeline, name: str) -> list[dict]:

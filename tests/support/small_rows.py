@@ -68,8 +68,8 @@ def write_rows(ws: Workspace) -> None:
     staged: dict[str, list[dict[str, Any]]] = {
         "stage1": [
             {"id": "aaaa000011112222", "data_type": "qa", "question": ["Who built the tower?"],
-             "answers": ["Mara Venn"], "docs": [TOWER], **tower, "kind": "simple",
-             "kinds": ["simple"]},
+             "answers": ["Mara Venn"], "docs": [TOWER], **tower, "kind": "simple_qa",
+             "kinds": ["simple_qa"]},
             {"id": "aaaa999911112222", "data_type": "paraphrase", "question": [""],
              "answers": ["Mara Venn built the tower of Osterly."], "docs": [TOWER], **tower,
              "kind": "paraphrase"},
@@ -77,12 +77,12 @@ def write_rows(ws: Workspace) -> None:
         "stage2": [
             {"id": "bbbb000011112222", "question": "Who built the tower?", "docs": [FERRY, TOWER],
              "gold_answer": "Mara Venn", "answer": "It was Mara Venn.", "pos_index": [1], **tower,
-             "kind": "simple", "requests": [REQUEST], "doc_ids": ["p-ferry", "p-tower"]},
+             "kind": "simple_qa", "requests": [REQUEST], "doc_ids": ["p-ferry", "p-tower"]},
         ],
         "stage3": [
             {"id": "cccc000011112222", "question": "Who built the tower, and what shows its plan?",
              "docs": [PLAN, TOWER, FERRY], "gold_answer": "Mara Venn; four floors",
-             "pos_index": [0, 1], **tower, "passage_ids": ["p-tower", "p-plan"], "kind": "joint",
+             "pos_index": [0, 1], **tower, "passage_ids": ["p-tower", "p-plan"], "kind": "joint_qa",
              "doc_ids": ["p-plan", "p-tower", "p-ferry"]},
         ],
     }  # fmt: skip
@@ -96,7 +96,7 @@ def write_rows(ws: Workspace) -> None:
     held_out = {
         "id": "dddd000011112222", "question": "茶树种于何时？", "docs": [FERRY, TEA],
         "gold_answer": "清代", "pos_index": [1], "source": "tea.md", "passage_id": "p-tea",
-        "language": "zh", "kind": "simple", **_MADE_BY,
+        "language": "zh", "kind": "simple_qa", **_MADE_BY,
     }  # fmt: skip
     write_jsonl(ws.benchmark / "oracle.jsonl", [held_out])
     write_jsonl(ws.benchmark / "normal.jsonl", [{**held_out, "docs": [TEA], "pos_index": [0]}])

@@ -41,8 +41,8 @@ def test_counts_are_those_of_the_files(config: PipelineConfig, workspace: Worksp
     assert card["rows"] == {"stage 1": 2, "stage 2": 1, "stage 3": 1, "benchmark": 1}
     zero = dict.fromkeys(card["rows"], 0)
     assert card["kinds"] == {
-        "simple": zero | {"stage 1": 1, "stage 2": 1, "benchmark": 1},
-        "joint": zero | {"stage 3": 1},
+        "simple_qa": zero | {"stage 1": 1, "stage 2": 1, "benchmark": 1},
+        "joint_qa": zero | {"stage 3": 1},
         "paraphrase": zero | {"stage 1": 1},
     }
     assert card["languages"]["zh"] == zero | {"benchmark": 1}
@@ -100,7 +100,7 @@ def many_rows(workspace: Workspace, number: int) -> None:
 
 def drawn(config: PipelineConfig, workspace: Workspace, seed: int) -> list[str]:
     card = gather_card(config.model_copy(update={"seed": seed}), workspace)
-    return [row["id"] for row in card["examples"]["simple"] if row["purpose"] == "stage 2"]
+    return [row["id"] for row in card["examples"]["simple_qa"] if row["purpose"] == "stage 2"]
 
 
 def test_examples_follow_the_seed_not_the_order(
@@ -118,8 +118,8 @@ def test_examples_show_the_gold_documents_and_the_taught_answer(
     config: PipelineConfig, workspace: Workspace
 ) -> None:
     examples = gather_card(config, workspace)["examples"]
-    assert list(examples) == ["simple", "joint", "paraphrase"]
-    (taught,) = (row for row in examples["simple"] if row["purpose"] == "stage 2")
+    assert list(examples) == ["simple_qa", "joint_qa", "paraphrase"]
+    (taught,) = (row for row in examples["simple_qa"] if row["purpose"] == "stage 2")
     assert taught["gold_documents"] == [TOWER]
     assert (taught["answer"], taught["taught_answer"]) == ("Mara Venn", "It was Mara Venn.")
     assert examples["paraphrase"][0]["gold_documents"] == [TOWER]
@@ -147,7 +147,7 @@ def test_markdown_tables_keep_their_form(config: PipelineConfig, workspace: Work
     write_jsonl(workspace.instruction_data, [{**row, "source": "a|b\n*c*.md"}])
     text = card_markdown(gather_card(config, workspace))
     assert "| a\\|b \\*c\\*.md | 0 | 1 | 0 | 0 |" in text
-    assert "| joint | 0 | 0 | 1 | 0 |" in text
+    assert "| joint\\_qa | 0 | 0 | 1 | 0 |" in text
     assert "- No audit of the split was found." in text
 
 
