@@ -88,7 +88,7 @@ def test_command_writes_a_whole_page_and_says_the_same_in_json(
 ) -> None:
     from flows.cli import app
 
-    workspace = tiny_workspace(tmp_path / "ws", shared, questions=1)
+    workspace = tiny_workspace(tmp_path / "ws", shared, questions=2)
     write_jsonl(workspace.passages, PASSAGES)
     config = tmp_path / "config.json"
     config.write_text(tiny_config(workspace).model_dump_json())
@@ -98,7 +98,7 @@ def test_command_writes_a_whole_page_and_says_the_same_in_json(
     assert done.exit_code == 0, done.output
     value = json.loads(done.stdout.splitlines()[-1])
     assert sorted(c["rank"] for c in value["candidates"]) == [1, 2, 3]
-    assert sum(c["chosen"] for c in value["candidates"]) == 2
+    assert sum(c["chosen"] for c in value["candidates"]) == 3  # the checkpoint's k is above
     assert value["sources"].count("b.md") == 2
     assert list(value["maps"]) == ["stage3", "stage1"]
     assert value["ranked_by"] == "query reasoner"
@@ -107,7 +107,7 @@ def test_command_writes_a_whole_page_and_says_the_same_in_json(
     assert page.loaded == []  # self-contained
     assert page.classes.count("map") == 2
     assert page.classes.count("memory-mark") == 2 * 3 + 1  # and the key's
-    assert page.classes.count("chosen") == 2
+    assert page.classes.count("chosen") == 3
     assert "The ferry &lt;sails&gt; at noon." in text
     assert "<sails>" not in text
 
@@ -115,7 +115,7 @@ def test_command_writes_a_whole_page_and_says_the_same_in_json(
 def test_command_prints_a_summary(shared: Path, tmp_path: Path) -> None:
     from flows.cli import app
 
-    workspace = tiny_workspace(tmp_path / "ws", shared, questions=1)
+    workspace = tiny_workspace(tmp_path / "ws", shared, questions=2)
     config = tmp_path / "config.json"
     config.write_text(tiny_config(workspace).model_dump_json())
     (tmp_path / "notes.md").write_text("The ferry sails at noon.\n")
