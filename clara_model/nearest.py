@@ -33,6 +33,10 @@ class Vectors(Protocol):
         """The vectors at some positions, float32, (positions, dimensions)."""
         ...
 
+    def rows(self, start: int, stop: int) -> np.ndarray:
+        """The vectors from `start` up to, not including, `stop`."""
+        ...
+
 
 @dataclass(frozen=True)
 class ArrayVectors:
@@ -46,6 +50,10 @@ class ArrayVectors:
     def take(self, positions: np.ndarray) -> np.ndarray:
         """The vectors at some positions."""
         return np.asarray(self.array[positions], dtype=np.float32)
+
+    def rows(self, start: int, stop: int) -> np.ndarray:
+        """The vectors of a range, without a copy."""
+        return np.asarray(self.array[start:stop], dtype=np.float32)
 
 
 class NearestSearch:
@@ -80,7 +88,7 @@ class NearestSearch:
     def scores(self, query: np.ndarray) -> np.ndarray:
         """Cosine of one query with every vector, (vectors,)."""
         blocks = _blocks(len(self.vectors), len(query))
-        return np.concatenate([self.vectors.take(block) @ query for block in blocks])
+        return np.concatenate([self.vectors.rows(*block) @ query for block in blocks])
 
     def _exactly(self, queries: np.ndarray, top_n: int) -> tuple[np.ndarray, np.ndarray]:
         import faiss
@@ -88,11 +96,9 @@ class NearestSearch:
         parts = []
         for block in _blocks(len(self.vectors), queries.shape[1]):
             # What IndexFlatIP does, without its copy of the vectors.
+            rows = np.ascontiguousarray(self.vectors.rows(*block))
             found, places = faiss.knn(
-                queries,
-                np.ascontiguousarray(self.vectors.take(block)),
-                min(top_n, len(block)),
-                metric=faiss.METRIC_INNER_PRODUCT,
+                queries, rows, min(top_n, len(rows)), metric=faiss.METRIC_INNER_PRODUCT
             )
             parts.append((found, places + block[0]))
         return _best(
@@ -116,9 +122,9 @@ def _best(scores: np.ndarray, places: np.ndarray, top_n: int) -> tuple[np.ndarra
     return np.take_along_axis(scores, order, 1), np.take_along_axis(places, order, 1)
 
 
-def _blocks(number: int, dim: int) -> list[np.ndarray]:
+def _blocks(number: int, dim: int) -> list[tuple[int, int]]:
     size = max(1, _BLOCK_BYTES // (4 * dim))
-    return [np.arange(start, min(start + size, number)) for start in range(0, number, size)]
+    return [(start, min(start + size, number)) for start in range(0, number, size)]
 
 
 def _approximate_index(vectors: Vectors) -> tuple[Any, Callable[[np.ndarray], np.ndarray]]:
@@ -140,8 +146,10 @@ def _approximate_index(vectors: Vectors) -> tuple[Any, Callable[[np.ndarray], np
     )
     drawn.sort()
     index.train(
-        np.concatenate([project(vectors.take(drawn[block])) for block in _blocks(len(drawn), dim)])
+        np.concatenate(
+            [project(vectors.take(drawn[start:stop])) for start, stop in _blocks(len(drawn), dim)]
+        )
     )
     for block in _blocks(number, dim):
-        index.add(project(vectors.take(block)))
+        index.add(project(vectors.rows(*block)))
     return index, project

@@ -112,17 +112,21 @@ class EmbeddingCache:
 
 @dataclass(frozen=True)
 class CachedVectors:
-    """Vectors of a list of texts, by their rows in the cache's file."""
+    """Vectors of a list of texts, by their places in the cache's file."""
 
     file: np.ndarray
-    rows: np.ndarray
+    places: np.ndarray
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.places)
 
     def take(self, positions: np.ndarray) -> np.ndarray:
         """The vectors at some positions of the list, (positions, dimensions)."""
-        return np.asarray(self.file[self.rows[positions]])
+        return np.asarray(self.file[self.places[positions]])
+
+    def rows(self, start: int, stop: int) -> np.ndarray:
+        """The vectors of a range of the list."""
+        return np.asarray(self.file[self.places[start:stop]])
 
 
 def embed_texts(

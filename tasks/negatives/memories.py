@@ -37,6 +37,10 @@ class StoredMemories:
         """The memories at some positions, (positions, n * H)."""
         return unit_rows(self.store.lookup([self.texts[p] for p in positions.tolist()]))
 
+    def rows(self, start: int, stop: int) -> np.ndarray:
+        """The memories of a range."""
+        return unit_rows(self.store.lookup(list(self.texts[start:stop])))
+
 
 def remember(
     config: PipelineConfig, workspace: Workspace, texts: Sequence[str]
