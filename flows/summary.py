@@ -187,8 +187,10 @@ def _retrieval_table(workspace: Workspace) -> Table:
 
 def _places(config: PipelineConfig, workspace: Workspace) -> list[tuple[str, str]]:
     report = workspace.evaluation / "report.html"
+    card = workspace.data_card / "card.html"
     return [
         ("workspace", str(workspace.root)),
+        *([("data card", card.resolve().as_uri())] if card.is_file() else []),
         *([("report", report.resolve().as_uri())] if report.is_file() else []),
         ("MLflow", config.tracking.uri or "`clara ui`, then http://127.0.0.1:5000"),
     ]
