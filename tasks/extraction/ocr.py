@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from functools import cache
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from tasks.extraction.blocks import measure_style
 from tasks.extraction.boxes import Box, join_words, order_regions, split_rows
 
 if TYPE_CHECKING:
@@ -42,16 +42,26 @@ def read_boxes(image: Image, *, scale: float = 1.0) -> list[Box]:
     if result.txts is None:
         return []
     found = zip(result.boxes, result.txts, strict=True)
-    return _even_out(
+    return even_out(
         [_box(text.strip(), corners.tolist(), scale) for corners, text in found if text.strip()]
     )
 
 
-def _even_out(boxes: list[Box]) -> list[Box]:
-    """Boxes of about the usual height with exactly that: OCR measures a line by its letters."""
-    usual = median(box.height for box in boxes) if boxes else 0.0
-    low, high = 0.75 * usual, 1.3 * usual
-    return [replace(box, size=usual) if low < box.height < high else box for box in boxes]
+def even_out(boxes: list[Box]) -> list[Box]:
+    """Boxes of about the usual height with exactly that: OCR measures a line by its letters.
+
+    A short line may be a little larger because it is a heading.
+    """
+    if not boxes:
+        return []
+    usual = measure_style(boxes).body
+    wide = 0.75 * max(box.width for box in boxes)
+    return [
+        replace(box, size=usual)
+        if 0.75 * usual < box.height < (1.3 if box.width > wide else 1.1) * usual
+        else box
+        for box in boxes
+    ]
 
 
 def _box(text: str, corners: list[list[float]], scale: float) -> Box:

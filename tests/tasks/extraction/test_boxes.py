@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.extraction.boxes import Box, join_text, join_words, order_regions, split_rows, wrap_text
+from tasks.extraction.ocr import even_out
 
 
 def line(text: str, left: float, top: float, *, width: float | None = None) -> Box:
@@ -131,3 +132,14 @@ def test_segments_keep_all_characters(found):
     distinct = list({(b.text, round(b.left), round(b.top)): b for b in found}.values())
     joined = "".join(s.text.replace(" ", "") for s in join_words(distinct, touching=False))
     assert set(joined) == set("".join(b.text for b in distinct))
+
+
+def test_lines_that_ocr_measures_unevenly_get_one_height_and_headings_keep_theirs():
+    heights = [16.0, 17.0, 17.1, 17.2, 17.3, 21.0]
+    lines = [
+        Box("a long line of the text", 0, 30 * i, 370, 30 * i + h) for i, h in enumerate(heights)
+    ]
+    heading = Box("NORRIN SHIPYARD", 0, -40, 239, -19.4)
+    first, *others = even_out([heading, *lines])
+    assert first == heading
+    assert len({box.height for box in others}) == 1
