@@ -127,6 +127,27 @@ def test_out_of_memory_halves_the_batch_and_keeps_the_answers(
     assert sizes == [3, 1, 1, 1]
 
 
+@pytest.mark.parametrize("on_disk", [True, False])
+def test_out_of_memory_halves_the_documents_that_are_compressed_together(
+    on_disk: bool, tiny_clara: Callable[..., Clara], documents: list[str], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    model = tiny_clara(stage="stage2")
+    expected = model.compress_documents(documents)
+    compress, sizes = model.compress_documents, []
+
+    def fails_on_many(texts: list[str], batch_size: int) -> torch.Tensor:
+        sizes.append(len(texts))
+        if len(texts) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return compress(texts, batch_size)
+
+    monkeypatch.setattr(model, "compress_documents", fails_on_many)
+    memories = Memories(model, tmp_path / "store" if on_disk else None, batch_size=4)
+    assert torch.allclose(memories.lookup(documents), expected, atol=1e-5)
+    assert sizes == [4, 2, 2]
+
+
 def test_prompt_tokens_count_what_the_generator_reads(
     checkpoint: Callable[..., Path], questions: list[str], documents: list[str]
 ) -> None:

@@ -13,7 +13,7 @@ from transformers import BertConfig, BertForSequenceClassification, BertModel, B
 
 from clara_model.errors import CheckpointError, ConfigError
 from clara_model.evaluation.systems import SystemOptions, open_system
-from clara_model.evaluation.systems.retrievers import Bm25, Reranker
+from clara_model.evaluation.systems.retrievers import Bm25, Reranker, open_dense
 
 WORDS = "where was ada lark born what is heron mills known for the seat city of kelso bells".split()
 
@@ -103,15 +103,11 @@ def test_reranker_alone_scores_every_candidate() -> None:
 def test_missing_package_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)
     with pytest.raises(ConfigError, match=r"pip install 'clara-pipeline\[retrieval\]'"):
-        from clara_model.evaluation.systems.retrievers import open_dense
-
         open_dense("BAAI/bge-small", device=None, trust_remote_code=False)
 
 
 def test_folder_that_is_no_such_model_is_named(tmp_path: Path) -> None:
     pytest.importorskip("sentence_transformers")
-    from clara_model.evaluation.systems.retrievers import open_dense
-
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(CheckpointError, match="cannot load as a SentenceTransformer"):
         open_dense(str(tmp_path), device=None, trust_remote_code=False)

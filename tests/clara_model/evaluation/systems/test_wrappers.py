@@ -92,7 +92,7 @@ def test_cocom_is_given_the_texts_under_its_own_name(like_pisco: Callable[..., P
 
 
 def test_code_of_others_runs_only_when_asked(like_pisco: Callable[..., Path]) -> None:
-    with pytest.raises(ConfigError, match="bring their own code.*trust_remote_code"):
+    with pytest.raises(ConfigError, match=r"bring their own code.*trust_remote_code"):
         open_system(f"pisco:{like_pisco('unasked')}", SystemOptions())
 
 
