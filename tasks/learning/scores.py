@@ -98,6 +98,7 @@ def _stage3(settings: Record, needs: dict[str, Path], store: Path) -> Sets:
     every = [row["docs"] for rows in sets.values() for row in rows]
     model, memories = _compressed(settings, needs, store, every)
     found = {name: _retrieved(settings, model, memories, rows) for name, rows in sets.items()}
+    start: Callable[[list[str], int], torch.Tensor]
     if settings.get("query_init") == "random":
         # Back to where it started: B is zero, whatever A is drawn. Nothing is asked of it after.
         model.reset_adapter(QUERY_REASONER)
