@@ -72,11 +72,13 @@ def mine_rows(config: PipelineConfig, workspace: Workspace) -> StepResult:
     train = _write_training(material, config, workspace, blocks)
     held_out = _write_benchmark(material, config, workspace, blocks)
     write_all_rows(workspace)
+    set_aside = material.rejects
+    del material  # the audit reads everything once more, and compares it
     world_rows = write_world(config, workspace) if config.training.world.share > 0 else 0
     audit_split(workspace)
     progress_folder(workspace.progress / STEP, "none")  # nothing is left to continue
 
-    rejects = (*material.rejects, *train.rejects, *held_out.rejects)
+    rejects = (*set_aside, *train.rejects, *held_out.rejects)
     both = Tally(
         found_by=train.found_by + held_out.found_by,
         rows_completed=train.rows_completed + held_out.rows_completed,
