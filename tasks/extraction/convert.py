@@ -41,6 +41,8 @@ def extract_documents(config: PipelineConfig, workspace: Workspace) -> StepResul
     settings = choose_mode(config.extraction)
     root = settings.input if settings.input.is_dir() else settings.input.parent
     jobs = list_files(settings.input)
+    # An output of the step, also where no document has a picture.
+    workspace.extracted_assets.mkdir(parents=True, exist_ok=True)
     journal_path = workspace.progress / f"{STEP}.jsonl"
     with Journal(journal_path, journal_fingerprint(settings)) as journal:
         done = {

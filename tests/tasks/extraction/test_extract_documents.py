@@ -431,3 +431,12 @@ def test_given_documents_all_come_out(shared, tmp_path):
     assert "Freshwater Ducks" in rows["pptx_chart.pptx"]["content"]
     table = rows["2305.03393v1-pg9.pdf"]["content"]
     assert "| 6 | 6 | HTML | 0.969 | 0.927 | 0.955 | 0.857 | 5.39 |" in table
+
+
+def test_documents_without_any_picture_leave_an_empty_folder(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "notes.md").write_text("# Pears\n\nThe pear trees of Tamsin bloom in May.\n")
+    workspace = Workspace(tmp_path / "workspace")
+    result = extract_documents(configure(tmp_path / "in"), workspace)
+    assert result.counts["documents"] == 1
+    assert list(workspace.extracted_assets.iterdir()) == []
