@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from clara_model.errors import CheckpointError
 from clara_model.training.engine import Ranks, barrier
+from clara_model.training.intact import write_digests
 from clara_model.training.progress import METRICS, STATE, Progress, prune
 from clara_model.training.spec import TrainSpec
 
@@ -55,6 +56,7 @@ def save_progress(
         if spec.metrics_path.is_file():
             shutil.copyfile(spec.metrics_path, partial / METRICS)
         (partial / STATE).write_text(json.dumps(asdict(progress)) + "\n", encoding="utf-8")
+        write_digests(partial)
         _flush(partial)
         shutil.rmtree(final, ignore_errors=True)
         os.replace(partial, final)

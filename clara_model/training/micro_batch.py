@@ -54,9 +54,13 @@ class MicroBatches:
         """What an earlier try of this run found; nothing where there was none."""
         path, identity = spec.work / _FILE, _identity(spec)
         if path.is_file():
-            state = json.loads(path.read_text(encoding="utf-8"))
-            if state["identity"] == identity:
-                return cls(path, identity, [(step, number) for step, number in state["found"]])
+            try:
+                state = json.loads(path.read_text(encoding="utf-8"))
+                found = [(int(step), int(number)) for step, number in state["found"]]
+                if state["identity"] == identity:
+                    return cls(path, identity, found)
+            except (ValueError, KeyError, TypeError):
+                log.warning("%s is damaged; what fits into memory is found anew", path)
         return cls(path, identity, [])
 
     def at(self, step: int) -> int | None:

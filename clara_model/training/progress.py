@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from clara_model.errors import ConfigError
+from clara_model.training.intact import find_damage
 from clara_model.training.spec import TrainSpec
 
 log = logging.getLogger(__name__)
@@ -61,14 +63,16 @@ class Start:
 def find_start(spec: TrainSpec) -> Start | None:
     """The newest checkpoint of a run that was cut off; None where there is none to continue.
 
+    One whose files are damaged is passed over, and said to be: the one before it continues.
+
     Raises:
         ConfigError: If it was made with other settings, rows or weights, and `training.resume`
             does not say what to do about it; shows the differences.
     """
-    found = finished(spec.work)
-    if not found:
+    found = next(_intact(spec.work), None)
+    if found is None:
         return None
-    path, progress = found[-1]
+    path, progress = found
     if progress.identity == spec.identity:
         return Start(path, progress, is_exact=progress.layout == spec.layout)
     if spec.resume == "refuse":
@@ -98,13 +102,18 @@ def finished(folder: Path) -> list[tuple[Path, Progress]]:
 
 
 def remove_stale(spec: TrainSpec, start: Start | None) -> None:
-    """Remove checkpoints of other runs than the continued one, and what a kill left half done."""
+    """Remove checkpoints of other runs, those after the start, and what a kill left half done.
+
+    Of those after the start none was whole.
+    """
     for path in spec.work.glob(".step-*"):
         shutil.rmtree(path)
     keep = None if start is None else start.path
+    last = 0 if start is None else start.progress.step
     for path in spec.work.glob("step-*"):
         progress = _read(path / STATE)
-        if path != keep and (progress is None or progress.identity != spec.identity):
+        is_ours = progress is not None and progress.identity == spec.identity
+        if path != keep and not (is_ours and progress is not None and progress.step <= last):
             log.info("discarding %s", path)
             shutil.rmtree(path)
 
@@ -117,6 +126,16 @@ def prune(folder: Path, keep: int) -> None:
     for path, _ in found:
         if path not in kept:
             shutil.rmtree(path)
+
+
+def _intact(folder: Path) -> Iterator[tuple[Path, Progress]]:
+    """Whole checkpoints whose files are as they were written, the newest first."""
+    for path, progress in reversed(finished(folder)):
+        damage = find_damage(path)
+        if damage is None:
+            yield path, progress
+        else:
+            log.warning("%s is damaged (%s); it is not used", path, damage)
 
 
 def _read(path: Path) -> Progress | None:

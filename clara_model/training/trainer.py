@@ -20,6 +20,7 @@ from clara_model.training.evaluation import describe, evaluate
 from clara_model.training.health import LossWatch
 from clara_model.training.heldout import Standing, check_evaluation
 from clara_model.training.metrics import Line, MetricsLog, read_metrics
+from clara_model.training.intact import find_damage
 from clara_model.training.micro_batch import MicroBatches
 from clara_model.training.pace import Pace, gpu_memory
 from clara_model.training.probe import starting_number
@@ -250,10 +251,11 @@ class Trainer:
         if self.spec.training.keep != "best" or step in (0, self.step):
             return None
         log.info("the stage ends with the weights of step %d", step)
-        paths = [path for path, progress in finished(self.spec.work) if progress.step == step]
+        found = (path for path, progress in finished(self.spec.work) if progress.step == step)
+        paths = [path for path in found if find_damage(path) is None]
         if not paths:
             raise CheckpointError(
-                f"{self.spec.work} no longer has the checkpoint of step {step}, whose weights "
+                f"{self.spec.work} no longer has a whole checkpoint of step {step}, whose weights "
                 "were the best; add `--set training.resume=restart`, or set "
                 f"training.{self.spec.stage}.keep=last"
             )
