@@ -19,8 +19,8 @@ from clara_model.training.engine import Ranks
 from clara_model.training.evaluation import describe, evaluate
 from clara_model.training.health import LossWatch
 from clara_model.training.heldout import Standing, check_evaluation
-from clara_model.training.metrics import Line, MetricsLog, read_metrics
 from clara_model.training.intact import find_damage
+from clara_model.training.metrics import Line, MetricsLog, read_metrics
 from clara_model.training.micro_batch import MicroBatches
 from clara_model.training.pace import Pace, gpu_memory
 from clara_model.training.probe import starting_number
