@@ -146,7 +146,7 @@ def test_the_command_prints_one_json_object_and_trains_nothing(tmp_path: Path) -
     assert done.returncode == 0, done.stderr
     stages = json.loads(done.stdout)["stages"]
     assert [stage["stage"] for stage in stages] == STAGES
-    assert [stage["steps"] for stage in stages] == [600, 300, 250]
+    assert [stage["steps"] for stage in stages] == [900, 300, 500]
     assert not (tmp_path / "none").exists()
 
 
