@@ -22,6 +22,7 @@ from configs.base import EndpointSettings, Settings
 from configs.evaluation import EvaluationSettings
 from configs.negatives import NegativesSettings
 from configs.synthesis import SynthesisSettings
+from configs.tracking import TrackingSettings
 from configs.training import TrainingSettings
 
 
@@ -132,14 +133,6 @@ class ServingSettings(Settings):
 
     top_n: PositiveInt = Field(default=20, description="candidates taken from the index")
     max_new_tokens: PositiveInt = Field(default=64, description="length limit of an answer")
-
-
-class TrackingSettings(Settings):
-    """MLflow."""
-
-    uri: str | None = Field(default=None, description="default: SQLite in the workspace")
-    experiment: str = Field(default="clara")
-    registered_model: str = Field(default="clara", description="name in the model registry")
 
 
 class ExecutionSettings(Settings):

@@ -8,7 +8,6 @@ from flows.run import open_run
 from tasks import tracking
 from tasks.evaluation.task import evaluate_task, report_task
 from tasks.indexing.task import index_task
-from tasks.manifests import read_manifest
 
 _CONFIG = str(DEFAULT_CONFIG)
 
@@ -38,8 +37,4 @@ def evaluate(
         summary, report = ws.evaluation / "summary.json", ws.evaluation / "report.html"
         run.step("evaluate", lambda _: evaluate_task(settings, ws), [summary])
         run.step("report", lambda _: report_task(settings, ws), [report])
-        stage3 = read_manifest(ws, "stage3")
-        if stage3 is not None:
-            tracking.register_model(
-                settings, run.tracker, ws.models / "stage3", stage3["fingerprint"]
-            )
+        tracking.register_stages(settings, run.tracker, ws)

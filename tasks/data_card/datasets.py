@@ -17,6 +17,6 @@ def log_datasets(tracker: Tracker, workspace: Workspace) -> None:
         with path.open("rb") as stream:
             rows = sum(1 for line in stream if line.strip())
         log_dataset(
-            tracker, tracker.run_id, path, digest=hash_path(path, workspace), rows=rows,
+            tracker, tracker.pipeline_id, path, digest=hash_path(path, workspace), rows=rows,
             context="evaluation" if file.is_held_out else "training",
         )  # fmt: skip

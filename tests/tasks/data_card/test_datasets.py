@@ -16,7 +16,8 @@ def test_row_files_are_noted_once_as_datasets_with_their_hashes(tmp_path: Path) 
     tracker = tracking.open_pipeline_run(PipelineConfig(workspace=tmp_path), workspace)
     log_datasets(tracker, workspace)
     log_datasets(tracker, workspace)
-    noted = tracker.client.get_run(tracker.run_id).inputs.dataset_inputs
+    client = tracker.client  # sends what waits, and so makes the run known
+    noted = client.get_run(tracker.run_id).inputs.dataset_inputs
     found = {entry.dataset.name: entry for entry in noted}
     assert len(noted) == len(found) == 5
     row_file = found["pretrain_data"]

@@ -1,0 +1,60 @@
+"""Where MLflow is, and whether anybody listens there."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from configs.schema import PipelineConfig
+from tasks.workspace import Workspace
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_CONNECT_S = 3.0
+# MLflow's own patience is minutes; here what fails lies in the spool and is sent later.
+_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
+
+
+def tracking_uri(config: PipelineConfig, workspace: Workspace) -> str:
+    """The configured MLflow address, references to secrets and all, or SQLite in the workspace."""
+    return config.tracking.uri or f"sqlite:///{workspace.root.resolve()}/mlflow.db"
+
+
+def resolved_uri(config: PipelineConfig, workspace: Workspace) -> str:
+    """The same with its references replaced: for clients, not to be stored or shown.
+
+    Raises:
+        ConfigError: If a variable or Secret block that it names is not there.
+    """
+    return config.tracking.resolved_uri() or tracking_uri(config, workspace)
+
+
+def is_remote(uri: str) -> bool:
+    """Whether a server is meant, which may be down, and not a database of ours."""
+    return uri.startswith(("http://", "https://"))
+
+
+def require_listener(uri: str) -> None:
+    """Find out soon whether a server can be reached at all.
+
+    Raises:
+        OSError: If nothing accepts a connection within seconds.
+    """
+    if not is_remote(uri):
+        return
+    parts = urlsplit(uri)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    with socket.create_connection((parts.hostname or "", port), timeout=_CONNECT_S):
+        pass
+
+
+def open_client(uri: str) -> MlflowClient:
+    """A client that gives up soon; makes the database where it is a new SQLite file."""
+    for name, value in _PATIENCE.items():
+        os.environ.setdefault(name, value)
+    from mlflow import MlflowClient
+
+    return MlflowClient(uri)
