@@ -56,7 +56,8 @@ def pipeline_flow(name: str) -> Callable[[Callable[P, R]], Flow[P, R]]:
         title = (function.__doc__ or "").strip()
         function.__doc__ = title + _FORM
         return flow(
-            name=name, description=title, on_failure=[say_what_next], on_crashed=[say_what_next]
-        )(function)
+            name=name, description=title, persist_result=False,
+            on_failure=[say_what_next], on_crashed=[say_what_next],
+        )(function)  # fmt: skip
 
     return decorate

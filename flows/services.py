@@ -20,6 +20,7 @@ from clara_model.errors import LaunchError
 
 _START_S = 180.0
 _STOP_S = 60.0
+_ORPHAN_S = 3.0  # what a service has started and left behind gets this long
 _POLL_S = 0.5
 _LAST_LINES = 15
 
@@ -118,14 +119,16 @@ def stop_all(services: Sequence[Running], say: Callable[[str], None]) -> None:
 def _stop(process: subprocess.Popen[bytes], patience_s: float) -> None:
     """Ask a process to end, then end it with all that it has started."""
     family = _family(process.pid)
-    if process.poll() is None:
-        process.send_signal(signal.SIGINT if patience_s else signal.SIGKILL)
+    if process.poll() is None and patience_s:
+        process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(patience_s)
+    if process.poll() is None:
+        process.kill()
     for member in family:
         with contextlib.suppress(psutil.NoSuchProcess):
             member.terminate() if patience_s else member.kill()
-    _, alive = psutil.wait_procs(family, timeout=patience_s / 6)
+    _, alive = psutil.wait_procs(family, timeout=min(patience_s, _ORPHAN_S))
     for member in alive:
         with contextlib.suppress(psutil.NoSuchProcess):
             member.kill()
@@ -140,17 +143,23 @@ def _family(pid: int) -> list[psutil.Process]:
 
 
 @contextlib.contextmanager
-def end_on_sigterm() -> Iterator[None]:
-    """SIGTERM ends the block as Ctrl-C does."""
+def end_on_signals() -> Iterator[None]:
+    """SIGTERM and SIGINT end the block as Ctrl-C does, also where a shell has the latter ignored.
+
+    Processes that are started in the block do not inherit that it is ignored.
+    """
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {
+        number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGINT)
+    }
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def require_free(ports: dict[str, int]) -> None:

@@ -25,7 +25,7 @@ from flows.services import (
     Running,
     Service,
     answers,
-    end_on_sigterm,
+    end_on_signals,
     require_free,
     start,
     stop_all,
@@ -68,7 +68,7 @@ def serve_all(
     environment = {"PREFECT_API_URL": api, "CLARA_MLFLOW_PAGE": pages["MLflow"]}
     console = Console()
     running: list[Running] = []
-    with end_on_sigterm():
+    with end_on_signals():
         try:
             running += [start(service, logs) for service in servers]
             for server in running:
@@ -112,7 +112,7 @@ def _servers(
             Service(
                 "MLflow",
                 [*python, "mlflow", "server", *listen, str(mlflow_port),
-                 "--backend-store-uri", uri],
+                 "--workers", "1", "--workers", "1", "--backend-store-uri", uri],
                 lambda: answers(f"{pages['MLflow']}/health"),
                 # Its job runner is for what we do not use, and starts many processes.
                 {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},

@@ -13,11 +13,14 @@ import pytest
 from clara_model.errors import LaunchError
 from flows.services import Service, require_free, start, stop_all, wait_until_up, watch
 
-# Starts a child that ignores SIGINT, says so in a file, and sleeps.
+# Starts a child that ignores SIGTERM, says so in a file, and sleeps.
 PARENT = """
 import pathlib, signal, subprocess, sys, time
+def interrupt(*_):
+    raise KeyboardInterrupt
+signal.signal(signal.SIGTERM, interrupt)
 child = subprocess.Popen([sys.executable, "-c",
-    "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); time.sleep(60)"])
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"])
 pathlib.Path(sys.argv[1]).write_text(str(child.pid))
 try:
     time.sleep(60)
@@ -33,6 +36,11 @@ def service(folder: Path, name: str) -> Service:
     return Service(name, command, lambda: pid.is_file() and bool(pid.read_text()), {})
 
 
+def is_running(pid: int) -> bool:
+    """Whether there is such a process, and it is more than an entry that nobody has collected."""
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
 def test_they_end_last_started_first_and_leave_no_orphan(tmp_path: Path) -> None:
     running = [start(service(tmp_path, name), tmp_path / "logs") for name in ("server", "worker")]
     for one in running:
@@ -42,7 +50,7 @@ def test_they_end_last_started_first_and_leave_no_orphan(tmp_path: Path) -> None
     stop_all(running, said.append)
     assert (tmp_path / "ended.txt").read_text().split() == ["worker", "server"]
     assert said == ["stopping worker", "stopping server"]
-    assert not any(psutil.pid_exists(pid) for pid in children)
+    assert not any(is_running(pid) for pid in children)
     assert all(one.process.poll() is not None for one in running)
 
 

@@ -1,16 +1,22 @@
-"""Server, deployments and a worker, as the README tells it."""
+"""`clara up`, `clara deploy` and runs on workers: real processes, as docs/operations.md says."""
 
 from __future__ import annotations
 
-import os
+import json
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 
 from small_pipeline import ROOT, Pipeline
@@ -18,76 +24,190 @@ from small_pipeline import ROOT, Pipeline
 pytestmark = pytest.mark.slow
 
 
-def prefect(environment: dict[str, str], *arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "prefect", *arguments],
-        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300,
-        stdin=subprocess.DEVNULL,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+@dataclass
+class Up:
+    """A running `clara up`, and commands that talk to its server."""
+
+    process: subprocess.Popen[str]
+    api: str
+    environment: dict[str, str]
+    log: Path
+    children: list[psutil.Process] = field(default_factory=list)
+
+    def ask(self, path: str, body: dict[str, Any] | None = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(
+            self.api + path, data, {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=60) as response:
+            return json.load(response)
+
+    def run(self, *command: str, code: int = 0) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", *command], cwd=ROOT, env=self.environment,
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=800,
+        )  # fmt: skip
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def deployments(self) -> dict[str, dict[str, Any]]:
+        return {d["name"]: d for d in self.ask("/deployments/filter", {})}
+
+    def artifact_keys(self) -> set[str]:
+        return {a["key"] for a in self.ask("/artifacts/filter", {"limit": 200})}
 
 
-def start(environment: dict[str, str], *arguments: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "prefect", *arguments],
-        cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """A Prefect server on loopback with all deployments and a worker on pool `cpu`."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    api = f"http://127.0.0.1:{port}/api"
-    variables = {
-        **os.environ,
-        "PREFECT_HOME": str(tmp_path_factory.mktemp("server")),
-        "PREFECT_API_URL": api,
+def up(finished: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """`clara up` on free ports, on the workspace of a pipeline that has run."""
+    folder = tmp_path_factory.mktemp("up")
+    prefect, mlflow = free_port(), free_port()
+    environment = {
+        **finished.environment,
+        "PREFECT_HOME": str(folder / "prefect"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_WORKER_QUERY_SECONDS": "2",
         "DO_NOT_TRACK": "true",
     }
-    server = start(variables, "server", "start", "--host", "127.0.0.1", "--port", str(port))
-    worker = None
+    log = folder / "up.log"
+    with log.open("w") as stream:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "flows.cli", "up", "--prefect-port", str(prefect),
+             "--mlflow-port", str(mlflow), str(finished.config)],
+            cwd=ROOT, env=environment, stdout=stream, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+    api = f"http://127.0.0.1:{prefect}/api"
+    running = Up(process, api, {**environment, "PREFECT_API_URL": api}, log)
     try:
-        wait_for(f"{api}/health")
-        for pool in ("cpu", "gpu"):
-            prefect(variables, "work-pool", "create", pool, "--type", "process")
-        prefect(variables, "--no-prompt", "deploy", "--all")
-        worker = start(variables, "worker", "start", "--pool", "cpu")
-        yield variables
+        deadline = time.monotonic() + 600
+        while "Ctrl-C ends everything" not in log.read_text():
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(1)
+        running.children = psutil.Process(process.pid).children(recursive=True)
+        yield running
     finally:
-        if worker is not None:
-            worker.terminate()
-            worker.wait(timeout=300)
-        server.terminate()
-        server.wait(timeout=300)
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            process.wait(timeout=300)
 
 
-def wait_for(address: str) -> None:
-    deadline = time.monotonic() + 90
-    while time.monotonic() < deadline:
-        try:
-            with urllib.request.urlopen(address, timeout=2):
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.5)
-    pytest.fail(f"{address} did not answer")
+@pytest.fixture
+def webhook() -> Iterator[tuple[str, list[str]]]:
+    """A server on loopback that keeps what is posted to it."""
+    told: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            told.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/", told
+    server.shutdown()
 
 
-def test_every_flow_is_deployed(environment: dict[str, str]) -> None:
-    listed = prefect(environment, "deployment", "ls")
-    for name in ("extract/extract", "train-stage3/train-stage3", "pipeline/pipeline"):
-        assert name in listed
+def test_both_addresses_are_printed_and_answer(up: Up) -> None:
+    lines = dict(line.split(": ", 1) for line in up.log.read_text().splitlines() if ": " in line)
+    for name, health in (("Prefect", "/api/health"), ("MLflow", "/health")):
+        with urllib.request.urlopen(lines[name].strip() + health, timeout=30) as response:
+            assert response.status == 200
 
 
-def test_a_single_stage_runs_on_a_worker(environment: dict[str, str], finished: Pipeline) -> None:
-    stale = finished.workspace / "manifests" / "mine.json"
-    before = stale.stat().st_mtime
-    prefect(
-        environment, "deployment", "run", "mine/mine", "--watch",
+def test_an_occupied_port_is_told_at_once(up: Up, finished: Pipeline) -> None:
+    port = up.api.split(":")[2].removesuffix("/api")
+    said = up.run("flows.cli", "up", "--prefect-port", port, str(finished.config), code=1)
+    assert f"port {port} is taken" in said
+    assert "--prefect-port" in said
+
+
+def test_deploying_again_doubles_nothing_and_leaves_schedules_on(up: Up) -> None:
+    before = up.deployments()
+    assert len(before) == 13
+    pipeline = before["pipeline"]
+    schedule = pipeline["schedules"][0]
+    assert schedule["active"] is False
+    up.run("prefect", "deployment", "schedule", "resume", "pipeline/pipeline", schedule["id"])
+    up.run("flows.cli", "deploy")
+    after = up.deployments()
+    assert {n: d["id"] for n, d in after.items()} == {n: d["id"] for n, d in before.items()}
+    assert [(s["slug"], s["active"]) for s in after["pipeline"]["schedules"]] == [("nightly", True)]
+    assert [s["active"] for s in after["evaluate"]["schedules"]] == [False]
+    assert {p["name"] for p in up.ask("/work_pools/filter", {})} == {"cpu", "gpu"}
+
+
+def test_a_single_stage_runs_on_a_worker_and_shows_what_it_did(up: Up, finished: Pipeline) -> None:
+    manifest = finished.workspace / "manifests" / "mine.json"
+    before = manifest.stat().st_mtime
+    up.run(
+        "prefect", "deployment", "run", "mine/mine", "--watch",
         "--param", f"config={finished.config}", "--param", "force=true",
     )  # fmt: skip
-    assert stale.stat().st_mtime > before
+    assert manifest.stat().st_mtime > before
+    assert {"clara-mine", "clara-mine-counts", "clara-mine-mlflow"} <= up.artifact_keys()
+
+
+def test_a_dispatched_pipeline_sends_only_what_is_out_of_date(up: Up, finished: Pipeline) -> None:
+    up.run("flows.cli", "run", str(finished.config))
+    (finished.workspace / "manifests" / "evaluate.json").unlink()
+    runs = {run["id"] for run in up.ask("/flow_runs/filter", {})}
+    up.run(
+        "flows.cli", "run", str(finished.config),
+        "--set", "execution.dispatch=deployments", "--set", "execution.poll_s=1",
+    )  # fmt: skip
+    assert (finished.workspace / "manifests" / "evaluate.json").is_file()
+    fresh = [run for run in up.ask("/flow_runs/filter", {}) if run["id"] not in runs]
+    deployment = up.deployments()["evaluate"]["id"]
+    assert [run["work_pool_name"] for run in fresh if run["deployment_id"]] == ["gpu"]
+    assert [run["deployment_id"] for run in fresh if run["deployment_id"]] == [deployment]
+    assert {run["state_type"] for run in fresh} == {"COMPLETED"}
+
+
+def test_a_stage_that_fails_elsewhere_ends_the_pipeline_with_its_message(
+    up: Up, finished: Pipeline, webhook: tuple[str, list[str]], tmp_path: Path
+) -> None:
+    address, told = webhook
+    make = (
+        "from prefect.blocks.notifications import CustomWebhookNotificationBlock as Block; "
+        f"Block(name='told', url='{address}', json_data={{'text': '{{{{subject}}}} {{{{body}}}}'}})"
+        ".save('told', overwrite=True)"
+    )
+    script = tmp_path / "make_block.py"
+    script.write_text(make)
+    subprocess.run([sys.executable, script], env=up.environment, check=True, timeout=300)
+    said = up.run(
+        "flows.cli", "run", str(finished.config),
+        "--set", "execution.dispatch=deployments", "--set", "execution.poll_s=1",
+        "--set", "execution.retries=0", "--set", "execution.notify=custom-webhook/told",
+        "--set", f"synthesis={{base_url: 'http://127.0.0.1:{free_port()}/v1', model: nobody, "
+        "max_retries: 0, benchmark_share: 0.4}",
+        code=1,
+    )  # fmt: skip
+    assert "synthesize ended as Failed on pool 'cpu'" in said.replace("\n", " ")
+    assert "Traceback" not in said
+    assert {"clara-synthesize-what-next", "clara-pipeline-what-next"} <= up.artifact_keys()
+    assert len(told) == 1, "once for the pipeline, not for the stage as well"
+    assert "pipeline: Failed" in told[0]
+    assert "clara run" in told[0]
+
+
+def test_ctrl_c_ends_workers_then_servers_and_leaves_nothing(up: Up) -> None:
+    up.process.send_signal(signal.SIGINT)
+    assert up.process.wait(timeout=300) == 0
+    stopped = [line for line in up.log.read_text().splitlines() if line.startswith("stopping")]
+    assert stopped == ["stopping worker gpu", "stopping worker cpu", "stopping MLflow",
+                       "stopping Prefect"]  # fmt: skip
+    time.sleep(1)
+    assert len(up.children) >= 4
+    assert [c.pid for c in up.children if c.is_running() and c.status() != "zombie"] == []
