@@ -134,8 +134,10 @@ def mlflow_link(config: PipelineConfig, tracker: Tracker) -> str:
     """Address of the pipeline's run on the MLflow page.
 
     A database in the workspace has no page of its own: it is where `clara up` serves it, or where
-    the variable CLARA_MLFLOW_PAGE says.
+    the variable CLARA_MLFLOW_PAGE says. While MLflow has not heard of the run, its first page.
     """
     uri = config.tracking.uri or ""
     page = uri if uri.startswith("http") else os.environ.get("CLARA_MLFLOW_PAGE", _MLFLOW_PAGE)
+    if not tracker.run_id:
+        return page
     return f"{page.rstrip('/')}/#/experiments/{tracker.experiment_id}/runs/{tracker.run_id}"
