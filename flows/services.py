@@ -132,6 +132,7 @@ def _stop(process: subprocess.Popen[bytes], patience_s: float) -> None:
     for member in alive:
         with contextlib.suppress(psutil.NoSuchProcess):
             member.kill()
+    psutil.wait_procs(alive, timeout=1)
     process.wait()
 
 
