@@ -21,6 +21,7 @@ from clara_model.base.settings import BuiltInSettings
 from configs.base import EndpointSettings, Settings
 from configs.evaluation import EvaluationSettings
 from configs.negatives import NegativesSettings
+from configs.sharding import ShardingSettings
 from configs.synthesis import SynthesisSettings
 from configs.tracking import TrackingSettings
 from configs.training import TrainingSettings
@@ -135,10 +136,9 @@ class ServingSettings(Settings):
     max_new_tokens: PositiveInt = Field(default=64, description="length limit of an answer")
 
 
-class ExecutionSettings(Settings):
+class ExecutionSettings(ShardingSettings):
     """How data steps run on this machine, where stages run, and who hears of failures."""
 
-    workers: PositiveInt = Field(default=2, description="worker processes of data steps")
     retries: NonNegativeInt = Field(default=2, description="of tasks where retrying makes sense")
     dispatch: Literal["process", "deployments"] = Field(
         default="process",
