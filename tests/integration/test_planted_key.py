@@ -51,11 +51,17 @@ def prepare(folder: Path, url: str, reference: str) -> Path:
     return path
 
 
+def prefect_home(folder: Path) -> dict[str, str]:
+    """A Prefect database of its own, whose server may take its time on a busy machine."""
+    return {"PREFECT_HOME": str(folder / "prefect"),
+            "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180"}  # fmt: skip
+
+
 def run(folder: Path, *command: str, **variables: str) -> str:
     """What a command says, whatever it comes to."""
     done = subprocess.run(
         [sys.executable, "-m", *command], cwd=folder, text=True, capture_output=True, timeout=800,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "PREFECT_HOME": str(folder / "prefect"),
+        env={**os.environ, **prefect_home(folder), "PYTHONPATH": str(ROOT),
              "PREFECT_LOGGING_LEVEL": "DEBUG", **variables},
     )  # fmt: skip
     return done.stdout + done.stderr
@@ -86,7 +92,7 @@ def test_a_key_is_sent_to_the_endpoint_and_left_nowhere_else(
         )
         subprocess.run(
             [sys.executable, script], input=KEY, text=True, check=True, timeout=300,
-            env={**os.environ, "PREFECT_HOME": str(tmp_path / "prefect")},
+            env={**os.environ, **prefect_home(tmp_path)},
         )  # fmt: skip
     said = run(tmp_path, "flows.cli", "synthesize", "--debug", str(config), **variables)
     assert endpoint.headers, said
