@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import (
     Field,
@@ -21,6 +21,7 @@ from clara_model.base.settings import BuiltInSettings
 from configs.base import EndpointSettings, Settings
 from configs.evaluation import EvaluationSettings
 from configs.negatives import NegativesSettings
+from configs.places import place_workspace
 from configs.sharding import ShardingSettings
 from configs.synthesis import SynthesisSettings
 from configs.tracking import TrackingSettings
@@ -151,6 +152,16 @@ class ExecutionSettings(ShardingSettings):
         pattern=r"^[a-z0-9-]+/[a-z0-9-]+$",
         description="Prefect notification block that hears of failures: slack-webhook/my-block",
     )
+    lease_s: PositiveFloat = Field(
+        default=60.0,
+        description="another worker at the same step that is not heard of for so long is taken for "
+        "dead, and its step taken over",
+    )
+    cache: Path | None = Field(
+        default=None,
+        description="folder of the local copies of remote workspaces; default: $CLARA_CACHE, or "
+        "~/.cache/clara",
+    )
 
 
 class SweepSettings(Settings):
@@ -177,7 +188,15 @@ class SweepSettings(Settings):
 class PipelineConfig(Settings):
     """A whole pipeline: where it works and what each step does."""
 
-    workspace: Path = Field(default=Path("data/workspace"), description="folder of all results")
+    workspace: Path = Field(
+        default=Path("data/workspace"),
+        description="folder of all results, or a URI of one: file://, s3://, gs://",
+    )
+    remote: str | None = Field(
+        default=None,
+        description="where a workspace is at home whose local copy `workspace` is; a URI given as "
+        "workspace comes here",
+    )
     seed: int = Field(default=0, description="splits and shuffles")
     extraction: ExtractionSettings = Field(default_factory=ExtractionSettings)
     captioning: CaptioningSettings = Field(default_factory=CaptioningSettings)
@@ -190,6 +209,11 @@ class PipelineConfig(Settings):
     tracking: TrackingSettings = Field(default_factory=TrackingSettings)
     execution: ExecutionSettings = Field(default_factory=ExecutionSettings)
     sweep: SweepSettings | None = Field(default=None, description="several values of one key")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _place_workspace(cls, tree: Any) -> Any:
+        return place_workspace(tree)
 
     @model_validator(mode="after")
     def _frozen_compressor_shares_nothing(self) -> PipelineConfig:

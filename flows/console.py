@@ -19,7 +19,7 @@ from flows.summary import print_plan, print_summary, print_sweep
 from tasks.evaluation.sweep import write_sweep
 from tasks.plan import SHARED_STEPS, build_plan, require_input
 from tasks.sweep import list_variants
-from tasks.workspace import Workspace
+from tasks.travel.mirror import open_workspace
 
 _OUR_LOGGERS = ("flows", "tasks", "clara_model", "configs")
 
@@ -65,7 +65,7 @@ def run_pipeline(config: Path, overrides: Sequence[str], *, force: bool, as_json
     if settings.sweep is not None:
         _run_sweep(config, overrides, force=force, as_json=as_json)
         return
-    workspace = Workspace(settings.workspace)
+    workspace = open_workspace(settings)
     console = Console(stderr=as_json)
     pending = print_plan(console, build_plan(settings, workspace), workspace)
     if pending or force:
@@ -81,7 +81,7 @@ def run_pipeline(config: Path, overrides: Sequence[str], *, force: bool, as_json
 def _run_sweep(config: Path, overrides: Sequence[str], *, force: bool, as_json: bool) -> None:
     """A pipeline for every value of `sweep`, and one table at the end."""
     settings = load_config(config, overrides)
-    workspace = Workspace(settings.workspace)
+    workspace = open_workspace(settings)
     console = Console(stderr=as_json)
     variants = list_variants(settings, workspace)
     plan = build_plan(settings, workspace)
@@ -114,7 +114,7 @@ def run_flow(
 ) -> None:
     """One step's flow from the terminal, and the counts it left."""
     settings = load_config(config, overrides)
-    workspace = Workspace(settings.workspace)
+    workspace = open_workspace(settings)
     call_flow(name, config, overrides, force=force, downstream=downstream)
     print_summary(Console(stderr=as_json), settings, workspace)
     if as_json:

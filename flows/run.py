@@ -24,6 +24,8 @@ from tasks.manifests import Step, fingerprint, is_current, read_manifest, run_st
 from tasks.plan import build_plan
 from tasks.progress import tell_progress
 from tasks.storage import StepResult
+from tasks.travel.mirror import open_workspace
+from tasks.turn import take_turn
 from tasks.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -56,10 +58,17 @@ class Run:
             artifacts: Result files to copy into MLflow.
         """
         step = self.plan[name]
-        if not self.force and is_current(step, self.workspace):
-            log.info("%s: up to date", name)
-            self.outcomes[name] = Outcome("up to date", read_manifest(self.workspace, name))
-            return
+        with take_turn(step, self.workspace, self.config, force=self.force) as is_due:
+            if not is_due:
+                log.info("%s: up to date", name)
+                self.outcomes[name] = Outcome("up to date", read_manifest(self.workspace, name))
+                return
+            self._do(step, work, artifacts)
+
+    def _do(
+        self, step: Step, work: Callable[[OnMetrics], StepResult], artifacts: Sequence[Path]
+    ) -> None:
+        name = step.name
         log.info("%s: %s", name, step.title)
         key = fingerprint(step, self.workspace)
         with tracking.step_run(self.tracker, name, key) as run_id:
@@ -101,6 +110,7 @@ class Run:
 
 def is_done(run: Run, steps: Sequence[str]) -> bool:
     """Whether none of some steps has anything left to do."""
+    open_workspace(run.config)  # as other workers have left it
     return all(is_current(run.plan[name], run.workspace) for name in steps if name in run.plan)
 
 
@@ -118,7 +128,7 @@ def open_run(
     """
     load_environment()
     settings = load_config(config, overrides)
-    workspace = Workspace(settings.workspace)
+    workspace = open_workspace(settings)
     workspace.root.mkdir(parents=True, exist_ok=True)
     tracker = tracking.open_pipeline_run(settings, workspace)
     name = flow_run.flow_name or "flow"

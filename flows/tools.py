@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from configs.load import load_config
-from tasks.workspace import Workspace
+from tasks.travel.mirror import open_workspace
 
 
 def ask_question(question: str, config: Path, overrides: Sequence[str], *, as_json: bool) -> None:
@@ -23,7 +23,8 @@ def ask_question(question: str, config: Path, overrides: Sequence[str], *, as_js
     from clara_model.answering import answer
     from tasks.indexing.build import open_answering
 
-    model, index = open_answering(Workspace(settings.workspace), settings.model)
+    workspace = open_workspace(settings, ["models/base", "models/stage3", "memory"])
+    model, index = open_answering(workspace, settings.model)
     serving = settings.serving
     found = answer(
         question, model, index, top_n=serving.top_n, max_new_tokens=serving.max_new_tokens
@@ -53,7 +54,7 @@ def rebuild_report(config: Path, overrides: Sequence[str]) -> None:
     settings = load_config(config, overrides)
     from tasks.evaluation.report import write_report
 
-    path = write_report(settings, Workspace(settings.workspace))
+    path = write_report(settings, open_workspace(settings, ["evaluation", "benchmark", "world"]))
     Console().print(path.resolve().as_uri(), highlight=False)
 
 
@@ -69,7 +70,8 @@ def export_stage(
     settings = load_config(config, overrides)
     from tasks.export import export_model
 
-    path = export_model(Workspace(settings.workspace), stage, folder, layout)
+    workspace = open_workspace(settings, ["models/base", f"models/{stage}"])
+    path = export_model(workspace, stage, folder, layout)
     console = Console()
     console.print(f"wrote {path}; load it with", highlight=False)
     console.print(f'  Clara.from_pretrained("{path}")', highlight=False)

@@ -179,7 +179,7 @@ def require_held(step: str, hold: Hold) -> None:
 def describe_lease(text: str | None) -> str | None:
     """Who holds a lease and since when; None if the text is none."""
     lease = _parse(text)
-    return lease and f"{lease.who} (process {lease.pid}, since {lease.since})"
+    return None if lease is None else f"{lease.who} (process {lease.pid}, since {lease.since})"
 
 
 def read_leases(folder: Path) -> dict[str, str]:

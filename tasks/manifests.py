@@ -8,7 +8,7 @@ import logging
 import platform
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 
 from clara_model.errors import DataError
 from tasks.storage import StepResult, hash_file, hash_json, replace_rejects, write_json
+from tasks.travel.state import listed_hash
 from tasks.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -115,21 +116,34 @@ def run_step(step: Step, workspace: Workspace, work: Callable[[], StepResult]) -
 def hash_path(path: Path, workspace: Workspace) -> str:
     """Hash of a file's or folder's contents; "absent" where there is none.
 
-    A file's hash is remembered with its size and time, so large models are read once.
+    A file's hash is remembered with its size and time, so large models are read once. In the mirror
+    of a remote workspace it is what the remote one has, fetched or not.
     """
+    listed = listed_hash(path, workspace.root)
+    if listed is not None:
+        return listed
     if not path.exists():
         return "absent"
-    cache_path = workspace.manifests / ".hashes.json"
-    known = json.loads(cache_path.read_text()) if cache_path.is_file() else {}
-    before = dict(known)
     if path.is_file():
-        value = _hash_known(path, known)
-    else:
-        files = sorted(p for p in path.rglob("*") if p.is_file() and not _is_hidden(p, path))
-        value = hash_json({str(p.relative_to(path)): _hash_known(p, known) for p in files})
+        return hash_files([path], workspace)[path]
+    hashes = hash_files(list_files(path), workspace)
+    return hash_json({str(p.relative_to(path)): value for p, value in hashes.items()})
+
+
+def list_files(folder: Path) -> list[Path]:
+    """A folder's files, without hidden ones."""
+    return sorted(p for p in folder.rglob("*") if p.is_file() and not _is_hidden(p, folder))
+
+
+def hash_files(paths: Iterable[Path], workspace: Workspace) -> dict[Path, str]:
+    """Hashes of files that are here, remembered with their sizes and times."""
+    cache_path = workspace.manifests / ".hashes.json"
+    known = _read_known(cache_path)
+    before = dict(known)
+    hashes = {path: _hash_known(path, known) for path in paths}
     if known != before:
         write_json(cache_path, known)
-    return value
+    return hashes
 
 
 def code_version() -> str:
@@ -156,6 +170,15 @@ def library_versions() -> dict[str, str]:
     return versions
 
 
+def _read_known(path: Path) -> dict[str, list[Any]]:
+    """Remembered hashes; none where their file is damaged, for each can be had again."""
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
+
+
 def _hash_all(paths: tuple[Path, ...], workspace: Workspace) -> dict[str, str]:
     return {_label(path, workspace): hash_path(path, workspace) for path in paths}
 
@@ -170,7 +193,7 @@ def _hash_known(path: Path, known: dict[str, list[Any]]) -> str:
     stat = path.stat()
     signature = [stat.st_size, stat.st_mtime_ns]
     entry = known.get(str(path))
-    if entry and entry[:2] == signature:
+    if isinstance(entry, list) and len(entry) == 3 and entry[:2] == signature:
         return str(entry[2])
     value = hash_file(path)
     known[str(path)] = [*signature, value]

@@ -54,6 +54,8 @@ def list_variants(config: PipelineConfig, workspace: Workspace) -> list[Variant]
             "workspace": str(own.root),
             "tracking.uri": uri,
         }
+        if config.remote:
+            changed["remote"] = f"{config.remote}/variants/{label}"
         overrides = tuple(f"{key}={json.dumps(text)}" for key, text in changed.items())
         variants.append(Variant(value, label, own, overrides))
     return variants
