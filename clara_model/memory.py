@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _META = "store.json"
+_DIGEST = "sha256"  # in a shard's own header
+_UNREADABLE = (SafetensorError, RuntimeError, OSError, ValueError)
 _KEY_BYTES = 32
 _SHARD_DOCUMENTS = 2048
 
@@ -89,9 +91,12 @@ class MemoryStore:
         return self._shards[shard][row]
 
     def _add(self, path: Path) -> None:
-        # On the CPU safetensors maps the file: a memory's pages are read when it is looked up.
-        with safe_open(path, framework="pt", device="cpu") as stored:
-            keys, memory = stored.get_tensor("keys"), stored.get_tensor("memory")
+        try:
+            keys, memory, _ = _read_shard(path)
+        except _UNREADABLE as err:
+            raise CheckpointError(
+                f"{path} is damaged ({err}); `clara index --force` compresses its documents again"
+            ) from err
         for row, key in enumerate(keys.numpy()):
             self._places[key.tobytes()] = (len(self._shards), row)
         self._shards.append(memory)
@@ -108,7 +113,8 @@ def build_memory(
 ) -> MemoryStore:
     """Compress every distinct document that the store does not hold yet.
 
-    A store that was cut off continues; one of another compressor is made anew. What a memory is
+    A store that was cut off continues; one of another compressor is made anew, and so is what a
+    damaged shard held. What a memory is
     compressed together with does not depend on where an earlier run stopped, so neither do its
     last digits.
 
@@ -127,6 +133,7 @@ def build_memory(
     expected = checkpoint_hash or compressor_hash(model)
     if _read_hash(folder) != expected:
         _start_anew(folder, expected)
+    _drop_damaged(folder)
     store = MemoryStore(folder, expected)
     distinct = {_key(text): text for text in texts}
     # By length, because a batch is padded to its longest member; by hash, for a fixed order.
@@ -136,7 +143,8 @@ def build_memory(
     )
     total, done = len(distinct), len(distinct) - len(missing)
     shard_size = max(_SHARD_DOCUMENTS // batch_size, 1) * batch_size
-    number = len(_shard_paths(folder))
+    paths = _shard_paths(folder)
+    number = int(paths[-1].stem.removeprefix("shard-")) + 1 if paths else 0
     for start in range(0, len(missing), shard_size):
         part = missing[start : start + shard_size]
         memories = []
@@ -195,14 +203,18 @@ def _read_hash(folder: Path) -> str | None:
     path = folder / _META
     if not path.is_file():
         return None
-    return str(json.loads(path.read_text(encoding="utf-8"))["checkpoint_hash"])
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8"))["checkpoint_hash"])
+    except (ValueError, KeyError, TypeError):
+        log.warning("%s is damaged", path)
+        return None
 
 
 def _start_anew(folder: Path, checkpoint_hash: str) -> None:
     if folder.exists():
         if not (folder / _META).is_file() and any(p.name[0] != "." for p in folder.iterdir()):
             raise CheckpointError(f"{folder} holds something else than memories; choose another")
-        log.info("%s: memories of another compressor are made anew", folder)
+        log.info("%s: memories that are not this compressor's are made anew", folder)
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
     partial = folder / f".{_META}.tmp"
@@ -210,8 +222,36 @@ def _start_anew(folder: Path, checkpoint_hash: str) -> None:
     os.replace(partial, folder / _META)
 
 
+def _drop_damaged(folder: Path) -> None:
+    """Remove shards that cannot be read, or do not hold what was written."""
+    for path in _shard_paths(folder):
+        try:
+            keys, memory, digest = _read_shard(path)
+            if digest in (None, _digest(keys, memory)):
+                continue
+        except _UNREADABLE as err:
+            log.debug("%s: %s", path, err)
+        log.warning("%s is damaged; its documents are compressed again", path)
+        path.unlink()
+
+
+def _read_shard(path: Path) -> tuple[Tensor, Tensor, str | None]:
+    """Keys, memories, and the digest of both where it was written; memories stay on the disk."""
+    # On the CPU safetensors maps the file: a memory's pages are read when it is looked up.
+    with safe_open(path, framework="pt", device="cpu") as stored:
+        digest = (stored.metadata() or {}).get(_DIGEST)
+        return stored.get_tensor("keys"), stored.get_tensor("memory"), digest
+
+
+def _digest(keys: Tensor, memory: Tensor) -> str:
+    digest = hashlib.sha256(keys.numpy())
+    digest.update(memory.flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
 def _write_shard(path: Path, keys: list[bytes], memory: Tensor) -> None:
     rows = torch.frombuffer(bytearray(b"".join(keys)), dtype=torch.uint8).view(-1, _KEY_BYTES)
     partial = path.with_name(f".{path.name}.tmp")
-    save_file({"keys": rows, "memory": memory.contiguous()}, partial)
+    memory = memory.contiguous()
+    save_file({"keys": rows, "memory": memory}, partial, {_DIGEST: _digest(rows, memory)})
     os.replace(partial, path)

@@ -18,6 +18,8 @@ from clara_model.row_dialects import normalise_row
 
 log = logging.getLogger(__name__)
 
+_MEND = "mend the line, or have the step that writes the file run again (`clara run` sees to it)"
+
 Text = Annotated[str, Field(min_length=1)]
 
 
@@ -124,14 +126,15 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """
     if not path.is_file():
         raise DataError(f"{path}: no such file; run the step that writes it first")
-    with path.open(encoding="utf-8") as lines:
+    with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
             try:
-                record = json.loads(line)
-            except json.JSONDecodeError as err:
-                raise DataError(f"{path}:{number}: not JSON ({err.msg})") from err
+                record = json.loads(line.decode("utf-8"))
+            except (json.JSONDecodeError, UnicodeDecodeError) as err:
+                why = err.msg if isinstance(err, json.JSONDecodeError) else "not UTF-8"
+                raise DataError(f"{path}:{number}: not JSON ({why}); {_MEND}") from err
             if not isinstance(record, dict):
                 raise DataError(f"{path}:{number}: expected a JSON object")
             yield number, record

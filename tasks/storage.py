@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import IO, Any
 
 from clara_model.rows import dump_line, read_jsonl
 
+log = logging.getLogger(__name__)
+
 Record = dict[str, Any]
+
+_ENTRY = {"key", "record"}  # of a journal's line
 
 
 @dataclass(frozen=True)
@@ -137,12 +143,35 @@ class Journal:
                 entries.append(json.loads(line))
             except json.JSONDecodeError:
                 break  # torn by a kill: nothing after it can be trusted
+        entries = list(takewhile(lambda entry: isinstance(entry, dict), entries))
         if entries and entries[0].get("fingerprint") == self.fingerprint:
-            self.records = {entry["key"]: entry["record"] for entry in entries[1:]}
+            self.records = {e["key"]: e["record"] for e in entries[1:] if e.keys() >= _ENTRY}
 
 
 def replace_rejects(path: Path, step: str, rejects: Iterable[Reject]) -> None:
     """Put one step's rejects into the workspace's list, in place of that step's former ones."""
-    others = [] if not path.is_file() else read_records(path)
+    others = _read_whole_lines(path)
     own = [{"step": r.step, "item": r.item, "reason": r.reason} for r in rejects]
     write_jsonl(path, [r for r in others if r.get("step") != step] + own)
+
+
+def _read_whole_lines(path: Path) -> list[Record]:
+    """The objects of a JSONL file that need not be complete; damaged lines are left out."""
+    if not path.is_file():
+        return []
+    records, damaged = [], 0
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError:
+            record = None
+        if isinstance(record, dict):
+            records.append(record)
+        else:
+            damaged += 1
+    if damaged:
+        log.warning(
+            "%s: %d damaged lines are left out; a step's `--force` lists again what it set aside",
+            path, damaged,
+        )  # fmt: skip
+    return records

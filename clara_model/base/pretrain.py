@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import logging
 import os
@@ -29,6 +30,8 @@ from clara_model.base.settings import BuiltInSettings
 from clara_model.errors import ConfigError
 
 log = logging.getLogger(__name__)
+
+_DIGEST_BYTES = 32  # of the content after it, at the start of a checkpoint
 
 STATE = "state.pt"
 Progress = Callable[[dict[str, float]], None]
@@ -194,13 +197,21 @@ class _Run:
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
         }
         fresh = path.with_suffix(".new")
-        torch.save(state, fresh)
+        packed = io.BytesIO()
+        torch.save(state, packed)
+        content = packed.getbuffer()
+        fresh.write_bytes(hashlib.sha256(content).digest() + content)
         os.replace(fresh, path)
 
     def restore(self, path: Path) -> None:
         if not path.is_file():
             return
-        state = torch.load(path, map_location=self.device, weights_only=True)
+        stored = path.read_bytes()
+        digest, content = stored[:_DIGEST_BYTES], stored[_DIGEST_BYTES:]
+        if hashlib.sha256(content).digest() != digest:
+            log.warning("%s is damaged; pretraining starts anew", path)
+            return
+        state = torch.load(io.BytesIO(content), map_location=self.device, weights_only=True)
         if state["identity"] != self.identity:
             log.warning("%s belongs to other settings or texts; pretraining starts anew", path)
             return

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from tasks.storage import write_json
+from tasks.storage import hash_json, write_json
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,10 @@ class ReplyCache:
         """
         path = self.path(key)
         try:
-            stored = json.loads(path.read_text(encoding="utf-8"))["reply"]
+            entry = json.loads(path.read_text(encoding="utf-8"))
+            stored = entry["reply"]
+            if entry.get("digest") not in (None, hash_json(stored)):
+                raise ValueError("not what was written")
             return replace(
                 _STORED.validate_python(stored), cached=True, request_id=key[:REQUEST_ID_DIGITS]
             )
@@ -78,7 +81,8 @@ class ReplyCache:
         request: dict[str, Any] | None = None,
     ) -> None:
         """Keep a reply; the file appears whole or not at all."""
-        entry = {"model": model, "purpose": purpose, "reply": asdict(reply)}
+        stored = asdict(reply)
+        entry = {"model": model, "purpose": purpose, "reply": stored, "digest": hash_json(stored)}
         if request is not None:
             entry["request"] = without_pictures(request)
         write_json(self.path(key), entry)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from tasks.storage import hash_json, write_json
 
 if TYPE_CHECKING:
     import openai
+
+log = logging.getLogger(__name__)
 
 _KEY_BYTES = 16
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
@@ -44,7 +47,13 @@ class EmbeddingCache:
         self._rows: dict[bytes, int] = {}
         self.dim = 0
         if self._meta.is_file():
-            self.dim = int(json.loads(self._meta.read_text(encoding="utf-8"))["dimensions"])
+            try:
+                self.dim = int(json.loads(self._meta.read_text(encoding="utf-8"))["dimensions"])
+            except (ValueError, KeyError, TypeError):
+                log.warning("%s is damaged; its texts are embedded again", self._meta)
+                for path in (self._meta, self._keys, self._vectors):
+                    path.unlink(missing_ok=True)
+                return
             self._load()
 
     def __contains__(self, text: str) -> bool:
