@@ -23,6 +23,27 @@ class JudgeSettings(EndpointSettings):
 class EvaluationSettings(Settings):
     """Held-out questions, public benchmarks, systems and settings."""
 
+    systems: list[str] = Field(
+        default=[],
+        description="what to compare instead of the workspace's stages beside the bare decoder: "
+        "stage1, stage2, stage3, checkpoint folders, or lines such as bm25+text:FOLDER "
+        "(docs/systems.md); results go to evaluations/NAME",
+    )
+    name: str | None = Field(
+        default=None,
+        pattern=r"^[\w][\w.-]*$",
+        description="of this evaluation: results go to evaluations/NAME of the workspace",
+    )
+    held_out: list[Literal["documents", "world"]] = Field(
+        default=["documents", "world"], description="held-out questions of the workspace to ask"
+    )
+    k: PositiveInt | None = Field(
+        default=None, description="documents the generator reads; default: the model's own"
+    )
+    cost: bool = Field(
+        default=False, description="measure tokens, seconds and memory of every system as well"
+    )
+    cost_questions: PositiveInt = Field(default=8, description="questions that are timed")
     settings: list[Literal["normal", "oracle"]] = Field(default=["normal", "oracle"], min_length=1)
     max_questions: PositiveInt = Field(default=200, description="questions a benchmark, at most")
     max_new_tokens: PositiveInt = Field(default=32, description="length limit of an answer")
@@ -45,5 +66,8 @@ class EvaluationSettings(Settings):
     )
     corpus: Path | None = Field(
         default=None, description="folder of passages to retrieve from; default: the own ones"
+    )
+    endpoint: EndpointSettings = Field(
+        default_factory=EndpointSettings, description="where openai:MODEL systems are asked"
     )
     judge: JudgeSettings = Field(default_factory=JudgeSettings)

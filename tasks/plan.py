@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 from clara_model.errors import ConfigError
 from configs.base import ENDPOINT_NEUTRAL, EndpointSettings, Settings
 from configs.schema import PipelineConfig
+from tasks.evaluation.places import evaluation_folder
 from tasks.extraction.convert import VERSION as EXTRACTION_VERSION
 from tasks.extraction.modes import extraction_identity
 from tasks.llm.embedded import RULES_VERSION
@@ -133,6 +135,7 @@ def _model_steps(config: PipelineConfig, ws: Workspace) -> list[Step]:
                 (base, *files, *before[stage]), (models / stage,),
             )
         )  # fmt: skip
+    evaluation = evaluation_folder(config, ws)
     benchmarks = (ws.benchmark, *((ws.world / "benchmark",) if training.world.share > 0 else ()))
     return [
         *steps,
@@ -141,16 +144,26 @@ def _model_steps(config: PipelineConfig, ws: Workspace) -> list[Step]:
             (models / "stage3", ws.passages), (ws.memory / "index",),
         ),
         Step(
-            "evaluate", "systems on held-out questions", 1,
+            "evaluate", "systems on held-out questions", 2,
             _decisive(config.evaluation) | {"model": model},
-            (base, *(models / stage for stage in STAGES), *benchmarks, *_public_files(config)),
-            (ws.evaluation / "summary.json",),
+            (*_evaluated_models(config, ws), *benchmarks, *_public_files(config)),
+            (evaluation / "summary.json",),
         ),
         Step(
-            "report", "one page to read", 1, {},
-            (ws.evaluation / "summary.json",), (ws.evaluation / "report.html",),
+            "report", "one page to read", 2, {},
+            (evaluation / "summary.json",), (evaluation / "report.html",),
         ),
     ]  # fmt: skip
+
+
+def _evaluated_models(config: PipelineConfig, ws: Workspace) -> tuple[Path, ...]:
+    """The workspace's own models, or those folders that named systems are made of."""
+    names = config.evaluation.systems
+    if not names:
+        return tuple(ws.models / name for name in ("base", *STAGES))
+    words = dict.fromkeys(word for name in names for word in re.split(r"[:+]", name))
+    places = [ws.models / w if w in STAGES else Path(w) for w in words]
+    return (ws.models / "base", *(place for place in places if place.is_dir()))
 
 
 def _public_files(config: PipelineConfig) -> tuple[Path, ...]:

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from clara_model.errors import DataError
+from clara_model.evaluation.pay_off import pays_off_after as pays_off_after
 from clara_model.evaluation.systems.interface import Generator, System
 
 _ALONE = 8  # questions that are also asked one by one
@@ -115,19 +116,6 @@ def measure_cost(
         bytes_per_passage=generator.stored_bytes(passages) / len(passages),
         compress_s=_compression(generator, passages, repeats, device),
     )
-
-
-def pays_off_after(
-    compress_s: float, passages: int, text_s: float, memory_s: float
-) -> float | None:
-    """Questions after which compressing once has taken no more time than it saved.
-
-    Q = passages * compress_s / (text_s - memory_s), with seconds a passage to compress and seconds
-    a question to answer from text and from memories. None where a question is not answered faster
-    from memories: then it never pays off in time.
-    """
-    saved = text_s - memory_s
-    return passages * compress_s / saved if saved > 0 else None
 
 
 def timed(work: Callable[[], object], repeats: int, device: str | None) -> list[float]:

@@ -73,7 +73,8 @@ def load_benchmarks(config: PipelineConfig, workspace: Workspace) -> list[Benchm
     """
     folders = {"documents": workspace.benchmark, "world": workspace.world / "benchmark"}
     benchmarks = []
-    for name, folder in folders.items():
+    for name in config.evaluation.held_out:
+        folder = folders[name]
         for pool in config.evaluation.settings:
             path = folder / f"{pool}.jsonl"
             if path.is_file():

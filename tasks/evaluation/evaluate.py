@@ -2,45 +2,108 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 from itertools import groupby
 
+from clara_model.errors import DataError
 from configs.schema import PipelineConfig
 from tasks.evaluation.benchmarks import load_benchmarks
-from tasks.evaluation.jobs import plan_jobs, stored_rows
-from tasks.evaluation.predict import predict, progress_folder
-from tasks.evaluation.summary import flat_counts, summarise
+from tasks.evaluation.costs import is_measured, read_cost
+from tasks.evaluation.entrants import Entrant, list_entrants
+from tasks.evaluation.jobs import Job, plan_jobs, stored_rows
+from tasks.evaluation.judged import judge_jobs, read_judged
+from tasks.evaluation.places import evaluation_folder, prediction_path, progress_folder
+from tasks.evaluation.predict import predict
+from tasks.evaluation.questions import read_questions, store_questions
+from tasks.evaluation.summary import Summary, flat_counts, summarise
 from tasks.progress import progress
-from tasks.storage import StepResult, write_json
+from tasks.storage import Record, StepResult, read_records, write_json
 from tasks.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
 
 def evaluate(config: PipelineConfig, workspace: Workspace) -> StepResult:
-    """Answer what is not yet answered, score everything, and write evaluation/summary.json.
+    """Answer what is not yet answered, score everything, and write summary.json.
 
-    Predictions are kept under evaluation/predictions, one file a (benchmark, setting, system),
-    and asked for again only when a checkpoint, the questions or the settings change.
+    Predictions are kept, one file a (benchmark, setting, system), and asked for again only when
+    weights, questions or settings change. Questions are kept beside them, so that `rescore` and
+    the report need no model.
 
     Returns:
         One count a score, named benchmark/setting/system/metric.
 
     Raises:
-        CheckpointError: If a stage has no checkpoint.
-        DataError: If a benchmark row does not fit.
+        CheckpointError: If a model has no weights.
+        ConfigError: If a system or benchmark is not there.
+        DataError: If a benchmark row does not fit, or `normal` was given golds.
     """
+    folder = evaluation_folder(config, workspace)
     benchmarks = load_benchmarks(config, workspace)
-    jobs = plan_jobs(config, workspace, benchmarks)
-    pending = [job for job in jobs if stored_rows(job) is None]
-    log.info("%d of %d prediction files are up to date", len(jobs) - len(pending), len(jobs))
-    total = sum(len(job.benchmark.samples) for job in pending)
+    entrants = list_entrants(config, workspace)
+    jobs = plan_jobs(folder, entrants, benchmarks)
+    unanswered = [job for job in jobs if stored_rows(job) is None]
+    log.info("%d of %d prediction files are up to date", len(jobs) - len(unanswered), len(jobs))
+    pending = [
+        job for job in jobs if stored_rows(job) is None or not is_measured(config, folder, job)
+    ]
+    total = sum(len(job.benchmark.samples) for job in unanswered)
     with progress("answering held-out questions", total) as advance:
-        for checkpoint, group in groupby(pending, key=lambda job: job.checkpoint):
-            predict(config, workspace, checkpoint, list(group), advance)
-    predictions = [(job, stored_rows(job) or []) for job in jobs]
-    summary = summarise(config, workspace, benchmarks, predictions)
-    write_json(workspace.evaluation / "summary.json", summary)
-    shutil.rmtree(progress_folder(workspace), ignore_errors=True)
+        for _, group in groupby(pending, key=lambda job: job.entrant.model):
+            predict(config, workspace, list(group), advance)
+    judge_jobs(config, workspace, jobs)
+    store_questions(folder, benchmarks)
+    write_json(folder / "index.json", _index(config, workspace, entrants, jobs))
+    summary = rescore(config, workspace)
+    shutil.rmtree(progress_folder(config, workspace), ignore_errors=True)
     return StepResult(flat_counts(summary))
+
+
+def rescore(config: PipelineConfig, workspace: Workspace) -> Summary:
+    """Score the stored predictions of the last evaluation again; needs no model and no torch.
+
+    Raises:
+        DataError: If there was no evaluation, or some of its predictions are gone.
+    """
+    folder = evaluation_folder(config, workspace)
+    path = folder / "index.json"
+    if not path.is_file():
+        raise DataError(f"{path}: nothing evaluated yet; run `clara evaluate` first")
+    index = json.loads(path.read_text(encoding="utf-8"))
+    predictions = []
+    for job in index["jobs"]:
+        place = prediction_path(folder, job["benchmark"], job["setting"], job["system"])
+        if not place.is_file():
+            raise DataError(f"{place}: predictions are gone; run `clara evaluate --force`")
+        judged = read_judged(folder, job) if index["judged"] else {}
+        predictions.append(({**job, "judged": judged}, read_records(place)))
+    summary = summarise(config, workspace, read_questions(folder), index, predictions)
+    write_json(folder / "summary.json", summary)
+    return summary
+
+
+def _index(
+    config: PipelineConfig, workspace: Workspace, entrants: list[Entrant], jobs: list[Job]
+) -> Record:
+    """What was asked, by which the predictions of this evaluation are told from older ones."""
+    folder = evaluation_folder(config, workspace)
+    return {
+        "systems": [entrant.describe() for entrant in entrants],
+        "judged": config.evaluation.judge.enabled,
+        "jobs": [
+            {
+                "benchmark": job.benchmark.name,
+                "pool": job.benchmark.pool,
+                "setting": job.setting,
+                "system": job.system,
+                "k": job.k,
+                "chooses": job.chooses,
+                "ranks_only": job.entrant.ranks_only,
+                "key": job.key,
+                "cost": read_cost(folder, job) if config.evaluation.cost else None,
+            }
+            for job in jobs
+        ],
+    }

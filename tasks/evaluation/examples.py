@@ -2,80 +2,85 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from clara_model.evaluation.metrics import score
-from tasks.evaluation.jobs import BARE, STAGES, prediction_path
-from tasks.storage import Record, read_records
-from tasks.workspace import Workspace
+from tasks.evaluation.benchmarks import Benchmark
+from tasks.evaluation.scores import leading, score_answers
+from tasks.storage import Record
 
 _SHOWN = 6
 _DOCUMENTS_SHOWN = 6
-_SYSTEMS = (*BARE, *STAGES)
+_RIGHT = 0.5  # from here on an answer counts as right where the metric has shades
 
 
-def choose_examples(workspace: Workspace, benchmark: str) -> list[Record]:
+def choose_examples(benchmark: Benchmark, answers: Mapping[str, Sequence[Record]]) -> list[Record]:
     """Questions of a benchmark, those first about which the systems disagree most.
 
-    Taken from the oracle setting, or from normal where that is all there is.
+    Args:
+        benchmark: The questions in one setting.
+        answers: Predictions of each system that answers.
     """
-    folder = workspace.world / "benchmark" if benchmark == "world" else workspace.benchmark
-    for setting in ("oracle", "normal"):
-        answers = _answers(workspace, benchmark, setting)
-        if answers:
-            break
-    else:
+    if not answers:
         return []
-    candidates = [row["docs"] for row in read_records(folder / f"{setting}.jsonl")]
-    count = min(len(candidates), *(len(rows) for rows in answers.values()))
-    right = {
-        system: [score("open.em", row["answer"], row["golds"]) for row in rows]
-        for system, rows in answers.items()
-    }
+    lead = leading(benchmark)
+    scored = {system: score_answers(benchmark, rows)[lead] for system, rows in answers.items()}
 
-    def interest(number: int) -> tuple[bool, int]:
-        scores = {right[system][number] for system in right}
-        return (len(scores) < 2, number)
+    def interest(number: int) -> tuple[float, int]:
+        values = [own.get(number, 0.0) for own in scored.values()]
+        # Most where half are right; then in the file's order.
+        right = sum(value >= _RIGHT for value in values) / len(values)
+        return (abs(right - 0.5), number)
 
-    chosen = sorted(range(count), key=interest)[:_SHOWN]
-    return [_example(number, setting, candidates[number], answers, right) for number in chosen]
+    chosen = sorted(range(len(benchmark.samples)), key=interest)[:_SHOWN]
+    return [_example(benchmark, number, answers, scored) for number in chosen]
 
 
-def _answers(workspace: Workspace, benchmark: str, setting: str) -> dict[str, list[Record]]:
-    """Predictions by system, of the systems that were asked."""
-    paths = {s: prediction_path(workspace, benchmark, setting, s) for s in _SYSTEMS}
-    return {system: read_records(path) for system, path in paths.items() if path.is_file()}
+def count_disagreements(
+    benchmark: Benchmark, answers: Mapping[str, Sequence[Record]]
+) -> tuple[int, int]:
+    """Questions that some systems answer rightly and others do not, and all that are scored."""
+    lead = leading(benchmark)
+    scored = [score_answers(benchmark, rows)[lead] for rows in answers.values()]
+    asked = set.intersection(*(set(own) for own in scored)) if scored else set()
+    mixed = sum(len({own[i] >= _RIGHT for own in scored}) > 1 for i in asked)
+    return mixed, len(asked)
 
 
 def _example(
+    benchmark: Benchmark,
     number: int,
-    setting: str,
-    candidates: list[str],
-    answers: dict[str, list[Record]],
-    right: dict[str, list[float]],
+    answers: Mapping[str, Sequence[Record]],
+    scored: Mapping[str, Mapping[int, float]],
 ) -> Record:
+    sample = benchmark.samples[number]
     rows = {system: own[number] for system, own in answers.items()}
-    first: Record = next(iter(rows.values()))
-    read: set[int] = {i for row in rows.values() for i in row["documents"]}
-    shown = sorted(read | set(first["positives"]), key=lambda i: (i not in first["positives"], i))[
-        :_DOCUMENTS_SHOWN
-    ]
+    read = {i for row in rows.values() for i in row["documents"]}
+    golds = set(sample.positives)
+    shown = sorted(read | golds, key=lambda i: (i not in golds, i))[:_DOCUMENTS_SHOWN]
     return {
-        "setting": setting,
-        "question": first["question"],
-        "golds": first["golds"],
-        "candidates": len(candidates),
+        "setting": benchmark.pool,
+        "question": sample.question,
+        "golds": list(sample.golds),
+        "candidates": len(sample.candidates),
         "documents": [
-            {"number": i + 1, "text": candidates[i], "gold": i in first["positives"]} for i in shown
+            {
+                "number": i + 1,
+                "text": sample.candidates[i],
+                "gold": i in golds,
+                "readers": [system for system, row in rows.items() if i in row["documents"]],
+            }
+            for i in shown
         ],
-        "answers": [_told(system, row, right[system][number]) for system, row in rows.items()],
+        "answers": [_told(system, row, scored[system].get(number)) for system, row in rows.items()],
     }
 
 
-def _told(system: str, row: Record, right: float) -> dict[str, Any]:
+def _told(system: str, row: Record, value: float | None) -> dict[str, Any]:
     return {
         "system": system,
         "answer": row["answer"],
-        "right": right == 1.0,
+        "score": value,
+        "right": value is not None and value >= _RIGHT,
         "read": [i + 1 for i in row["documents"]],
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from tasks.evaluation.names import NAMES
+from tasks.evaluation.names import names_of
 
 Summary = dict[str, Any]
 
@@ -55,6 +55,13 @@ def _about_benchmarks(summary: Summary) -> Iterator[Note]:
                 "and companies whose names training never saw. It shows that the method learns, "
                 "not how well it does on real text.",
             )
+        if benchmark.get("is_public"):
+            yield Note(
+                name,
+                "The pool is this file's own passages unless a corpus was given, so `normal` is "
+                "easier than retrieval from all of Wikipedia, as the paper has it; and a sample "
+                "of the questions is not the whole set.",
+            )
         if n < FEW_QUESTIONS:
             yield Note(
                 name,
@@ -71,11 +78,12 @@ def _about_benchmarks(summary: Summary) -> Iterator[Note]:
 
 
 def _about_scores(summary: Summary) -> Iterator[Note]:
+    names = names_of(summary)
     for row in summary["scores"]:
         if row["setting"] == "decoy":
             yield Note(
                 row["benchmark"],
-                f"Given one wrong document of the right kind, {NAMES[row['system']]} still scores "
+                f"Given one wrong document of the right kind, {names[row['system']]} still scores "
                 f"{row['metrics']['em']['value']:.2f} in exact match by guessing. Read every score "
                 "beside that.",
             )
@@ -92,24 +100,30 @@ def _about_scores(summary: Summary) -> Iterator[Note]:
 
 def _without_spread(summary: Summary) -> dict[tuple[str, float, int], list[str]]:
     """Systems whose exact match is 0 or 1 on every question, by (benchmark, value, n)."""
+    names = names_of(summary)
     found: dict[tuple[str, float, int], list[str]] = {}
     for row in summary["scores"]:
-        value = row["metrics"]["em"]["value"]
+        value = row["metrics"].get("em", {}).get("value")
         if value in (0.0, 1.0):
-            found.setdefault((row["benchmark"], value, row["n"]), []).append(_system(row))
+            place = (row["benchmark"], value, row["n"])
+            found.setdefault(place, []).append(_system(row, names))
     return found
 
 
 def _about_comparisons(summary: Summary) -> Iterator[Note]:
+    names = names_of(summary)
     undecided: dict[str, list[str]] = {}
     for row in summary["comparisons"]:
         if not row["shown"]:
-            pair = f"{_system(row['first'])} and {_system(row['second'])}"
-            undecided.setdefault(row["benchmark"], []).append(f"{pair} in {NAMES[row['metric']]}")
+            pair = f"{_system(row['first'], names)} and {_system(row['second'], names)}"
+            undecided.setdefault(row["benchmark"], []).append(
+                f"{pair} in {names.get(row['metric'], row['metric'])}"
+            )
     for benchmark, pairs in undecided.items():
         yield Note(
             benchmark,
-            "No difference shown, because the interval of the paired difference includes zero, "
+            "No difference shown by the paired test (an interval that includes zero, or p of 0.05 "
+            "or more) "
             f"between {'; between '.join(pairs)}.",
         )
 
@@ -129,7 +143,7 @@ def _about_retrieval(summary: Summary) -> Iterator[Note]:
                 "needs. Whether the answer's loss alone teaches retrieval is read from 'before "
                 "stage 3' to 'stage 3'.",
             )
-    if recall and summary["model"]["query_init"] != "encoder":
+    if recall and summary.get("own", True) and summary["model"]["query_init"] != "encoder":
         yield Note(
             "all",
             "The query reasoner started at random (training.stage3.query_init), so the row "
@@ -138,7 +152,15 @@ def _about_retrieval(summary: Summary) -> Iterator[Note]:
 
 
 def _about_the_model(summary: Summary) -> Iterator[Note]:
-    if summary["model"]["base"] == "built-in":
+    small = [system["name"] for system in summary.get("systems", ()) if system.get("small")]
+    if not summary.get("own", True) and small:
+        yield Note(
+            "all",
+            f"Small decoders ({', '.join(small)}) know little of the world and little language: on "
+            "questions that people ask their scores lie near zero whatever the method. They show "
+            "that everything runs, and nothing about how well CLaRa works.",
+        )
+    if summary.get("own", True) and summary["model"]["base"] == "built-in":
         yield Note(
             "all",
             "The decoder was built and pretrained on this machine within minutes. It has no "
@@ -152,5 +174,5 @@ def _about_the_model(summary: Summary) -> Iterator[Note]:
         )
 
 
-def _system(row: dict[str, Any]) -> str:
-    return f"{NAMES[row['system']]} ({row['setting']})"
+def _system(row: dict[str, Any], names: dict[str, str]) -> str:
+    return f"{names.get(row['system'], row['system'])} ({row['setting']})"

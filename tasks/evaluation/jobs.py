@@ -1,32 +1,22 @@
 """What has to be asked: one job a (benchmark, setting, system), and its file of predictions.
 
-A file is reused while its key matches: checkpoint, questions, documents given and answer length.
-Torch-free, so that a report can be rebuilt where there is no model.
+A file is reused while its key matches: weights, questions, documents and settings. Torch-free.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from clara_model.errors import CheckpointError
-from configs.schema import PipelineConfig
+from clara_model.errors import DataError
 from tasks.evaluation.benchmarks import Benchmark, Sample, choose_documents
-from tasks.manifests import hash_path
+from tasks.evaluation.entrants import Entrant
+from tasks.evaluation.places import prediction_path
 from tasks.storage import Record, hash_json, read_records
-from tasks.workspace import Workspace
 
 # Raised by hand whenever the same checkpoint and questions would be answered otherwise.
-VERSION = 1
-
-BARE = ("closed_book", "full_text")
-STAGES = ("stage1", "stage2", "stage3")
-# The retriever that stage 3 starts from: the encoder adapter in the query reasoner's place.
-BEFORE = "encoder"
-
-_WEIGHTS = ("config.json", "*.safetensors", "*.pth", "*.bin")
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -36,34 +26,40 @@ class Job:
     Args:
         benchmark: The questions and their candidates.
         setting: Which documents are given, see `choose_documents`.
-        system: Who answers, or only ranks (`encoder`).
-        checkpoint: Name of the model folder that is loaded for it.
-        k: Documents the generator reads.
+        entrant: Who answers, or only ranks.
         path: The predictions' file.
         key: Hash of all that decides the predictions.
     """
 
     benchmark: Benchmark
     setting: str
-    system: str
-    checkpoint: str
-    k: int
+    entrant: Entrant
     path: Path
     key: str
 
     @property
+    def system(self) -> str:
+        """Id of the system."""
+        return self.entrant.id
+
+    @property
+    def k(self) -> int:
+        """Documents that the generator reads."""
+        return self.entrant.k
+
+    @property
     def chooses(self) -> bool:
         """Whether the system ranks all candidates by itself."""
-        return self.system in ("stage3", BEFORE)
+        return self.entrant.chooses
 
     def documents(self, sample: Sample) -> list[int]:
         """Positions of the documents given to a system that does not choose."""
-        setting = "closed" if self.system == "closed_book" else self.setting
+        setting = self.setting if self.entrant.reads_documents else "closed"
         return choose_documents(sample, setting, self.k)
 
     def texts(self) -> Iterable[str]:
-        """Every document that must be compressed for this job."""
-        if self.system in BARE:
+        """Every document that the system may read."""
+        if not self.entrant.reads_documents:
             return
         for sample in self.benchmark.samples:
             if self.chooses:
@@ -73,78 +69,48 @@ class Job:
 
 
 def plan_jobs(
-    config: PipelineConfig, workspace: Workspace, benchmarks: Iterable[Benchmark]
+    folder: Path, entrants: Sequence[Entrant], benchmarks: Iterable[Benchmark]
 ) -> list[Job]:
-    """All jobs, those of one checkpoint together, so that each is loaded once.
+    """All jobs, those of one model together, so that each is loaded once.
+
+    Args:
+        folder: The evaluation's.
+        entrants: Who is asked.
+        benchmarks: What they are asked.
 
     Raises:
         CheckpointError: If a model folder holds no weights.
     """
-    before = config.training.stage3.init_from
-    checkpoints = {**dict.fromkeys(BARE, "stage1"), **{stage: stage for stage in STAGES}}
-    checkpoints[BEFORE] = before
-    hashes = {name: _weights_hash(workspace, name) for name in ("base", *STAGES)}
-    k = config.model.generation_top_k
     jobs = []
     for benchmark in benchmarks:
-        for setting, system in _asked(benchmark, k):
-            # The bare decoder comes with stage 1's checkpoint, but none of its training.
-            weights = ["base"] if system in BARE else ["base", checkpoints[system]]
-            key = hash_json(
-                [VERSION, [hashes[name] for name in weights], benchmark.key, setting, system, k,
-                 config.evaluation.max_new_tokens]
-            )[:16]  # fmt: skip
-            path = prediction_path(workspace, benchmark.name, setting, system)
-            jobs.append(Job(benchmark, setting, system, checkpoints[system], k, path, key))
-    return sorted(jobs, key=lambda job: STAGES.index(job.checkpoint))
-
-
-def prediction_path(workspace: Workspace, benchmark: str, setting: str, system: str) -> Path:
-    """Where the predictions of one (benchmark, setting, system) lie."""
-    return workspace.evaluation / "predictions" / f"{benchmark}.{setting}.{system}.jsonl"
+        for setting, entrant in _asked(benchmark, entrants):
+            key = hash_json([VERSION, entrant.settings, benchmark.key, setting])[:16]
+            path = prediction_path(folder, benchmark.name, setting, entrant.id)
+            jobs.append(Job(benchmark, setting, entrant, path, key))
+    models = list(dict.fromkeys(entrant.model for entrant in entrants))
+    return sorted(jobs, key=lambda job: models.index(job.entrant.model))
 
 
 def stored_rows(job: Job) -> list[Record] | None:
     """The job's predictions, if they are there, whole, and of this checkpoint and setting."""
     if not job.path.is_file():
         return None
-    rows = read_records(job.path)
-    fits = len(rows) == len(job.benchmark.samples) and all(row["key"] == job.key for row in rows)
-    return rows if fits else None
+    try:
+        rows = read_records(job.path)
+    except DataError:  # damaged: asked again
+        return None
+    fits = len(rows) == len(job.benchmark.samples)
+    return rows if fits and all(row.get("key") == job.key for row in rows) else None
 
 
-def _asked(benchmark: Benchmark, k: int) -> Iterable[tuple[str, str]]:
+def _asked(benchmark: Benchmark, entrants: Sequence[Entrant]) -> Iterable[tuple[str, Entrant]]:
     """(setting, system) pairs of one benchmark."""
-    for system in (*BARE, *STAGES, BEFORE):
-        yield benchmark.pool, system
-    if benchmark.pool != "oracle":
+    for entrant in entrants:
+        yield benchmark.pool, entrant
+    if benchmark.pool != "oracle" or benchmark.public is not None:
         return
-    if k > 1:
-        for system in ("full_text", "stage1", "stage2"):
-            yield "gold", system
-    if benchmark.name == "world":
-        yield "decoy", "stage2"
-
-
-def _weights_hash(workspace: Workspace, name: str) -> str:
-    folder = workspace.models / name
-    files = sorted({path for pattern in _WEIGHTS for path in folder.glob(pattern)})
-    if not files:
-        raise CheckpointError(f"{folder}: no model there; run `clara train {name}` first")
-    return hash_json({path.name: hash_path(path, workspace) for path in files})
-
-
-def losses(workspace: Workspace, stage: str) -> list[tuple[int, float]]:
-    """(step, loss) of a stage's training; of a step done twice (after a kill) the last counts."""
-    path = workspace.logs / stage / "metrics.jsonl"
-    if not path.is_file():
-        return []
-    points: dict[int, float] = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError:
-            continue  # torn by a kill
-        if record.get("loss") is not None:
-            points[int(record["step"])] = float(record["loss"])
-    return sorted(points.items())
+    for entrant in entrants:
+        if entrant.k > 1 and entrant.id in ("full_text", "stage1", "stage2"):
+            yield "gold", entrant
+        if benchmark.name == "world" and entrant.id == "stage2":
+            yield "decoy", entrant

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 NAMES = {
     "chance": "chance",
     "bm25": "BM25",
@@ -19,7 +21,18 @@ NAMES = {
     "recall@1": "Recall@1",
     "recall@3": "Recall@3",
     "recall@5": "Recall@5",
+    "recall@10": "Recall@10",
     "mrr": "MRR",
+    "ndcg@10": "nDCG@10",
+    "all_found": "all golds in the first k",
+    "clara.acc": "ACC, first gold",
+    "clara.em": "EM, first gold",
+    "clara.f1": "F1, first gold",
+    "clara.acc_any": "ACC, any gold",
+    "clara.em_any": "EM, any gold",
+    "clara.f1_any": "F1, any gold",
+    "judge.correct": "judge: correct",
+    "judge.faithful": "judge: faithful",
     "base": "base decoder",
 }
 
@@ -35,17 +48,38 @@ SYSTEM_WORDS = {
 }
 
 
+METRIC_GROUPS = {
+    "official": "by the benchmark's own script",
+    "paper": "as the CLaRa paper's evaluation counts: the first gold alone",
+    "fair": "the same, any accepted gold",
+    "ours": "for any benchmark and language",
+}
+
+
+def names_of(summary: dict[str, Any]) -> dict[str, str]:
+    """Names for everything in a summary: systems and benchmarks of its own as well."""
+    systems = {system["id"]: system["name"] for system in summary.get("systems", ())}
+    titles = {b["name"]: b["title"] for b in summary["benchmarks"] if b.get("title")}
+    measured = {
+        metric: metric
+        for row in (*summary["scores"], *summary["retrieval"])
+        for metric in row["metrics"]
+    }
+    return measured | systems | NAMES | titles
+
+
 def setting_words(setting: str, k: int) -> str:
     """What a setting gives to a system, in one sentence."""
     gold = "The gold passage stands" if k == 1 else "The gold passages stand"
-    given = "it" if k == 1 else f"them, filled up to {k} by BM25"
+    given = "all gold ones" if k == 1 else f"all gold ones, filled up to {k} by BM25"
     best = "the best one" if k == 1 else f"the best {k}"
-    own = "picks one" if k == 1 else f"picks {k}"
+    own = "one" if k == 1 else str(k)
     return {
         "gold": "Only the gold passages are given, nothing else.",
-        "oracle": f"{gold} among the candidates. Full text and stages 1 and 2 are given {given}; "
-        f"stage 3 {own} by itself.",
-        "normal": "Candidates as BM25 found them, gold or not. Full text and stages 1 and 2 are "
-        f"given {best} by BM25; stage 3 {own} by itself.",
+        "oracle": f"{gold} among the candidates. Systems that do not choose (full text, stages 1 "
+        f"and 2) are given {given}; those that do (stage 3) pick {own} by themselves.",
+        "normal": "Candidates as they were retrieved, gold or not. Systems that do not choose "
+        f"(full text, stages 1 and 2) are given {best} of them; those that do (stage 3) pick "
+        f"{own} by themselves.",
         "decoy": "One wrong passage of the right kind is given: what guessing scores.",
     }[setting]

@@ -97,6 +97,11 @@ class SystemPlan:
         return self.shelf.config(model).generation_top_k if kind == "clara" else _K
 
     @property
+    def retrieves(self) -> bool:
+        """Whether it ranks candidates by itself."""
+        return self._ranks_itself or any(part.kind in _RETRIEVERS for part in self.parts)
+
+    @property
     def settings(self) -> dict[str, Any]:
         """Everything that decides rankings and answers, as JSON values."""
         options = asdict(self.options)

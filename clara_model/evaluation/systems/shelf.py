@@ -69,10 +69,10 @@ class ModelShelf:
 
     def base(self, folder: str) -> str:
         """The decoder of a CLaRa checkpoint."""
-        from clara_model.checkpoint import resolve_base
-
         if self.options.base_model is not None:
             return self.options.base_model
+        from clara_model.checkpoint import resolve_base
+
         return resolve_base(Path(folder), self.config(folder))
 
     def clara(self, folder: str) -> Clara:

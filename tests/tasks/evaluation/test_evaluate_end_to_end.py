@@ -15,6 +15,7 @@ from clara_model.evaluation.metrics import score
 from tasks.evaluation import evaluate as evaluate_module
 from tasks.evaluation import predict as predict_module
 from tasks.evaluation.benchmarks import load_benchmarks
+from tasks.evaluation.entrants import list_entrants
 from tasks.evaluation.evaluate import evaluate
 from tasks.evaluation.jobs import plan_jobs
 from tasks.evaluation.report import write_report
@@ -164,9 +165,9 @@ def test_another_checkpoint_is_asked_again_and_others_are_not(
     asked: list[str] = []
     real = evaluate_module.predict
 
-    def remember(config, workspace, checkpoint, jobs, advance) -> None:
+    def remember(config, workspace, jobs, advance) -> None:
         asked.extend(job.system for job in jobs)
-        real(config, workspace, checkpoint, jobs, advance)
+        real(config, workspace, jobs, advance)
 
     monkeypatch.setattr(evaluate_module, "predict", remember)
     evaluate(config, workspace)
@@ -232,12 +233,15 @@ def test_report_is_rebuilt_where_there_is_no_torch(
         "import sys; sys.path[:0] = ['.', 'tests/support']\n"
         "sys.modules.update(torch=None, transformers=None)\n"
         "from pathlib import Path\n"
+        "from tasks.evaluation.evaluate import rescore\n"
         "from tasks.evaluation.report import write_report\n"
         "from tasks.workspace import Workspace\n"
         "from tiny_workspace import tiny_config\n"
         "workspace = Workspace(Path(sys.argv[1]))\n"
+        "rescore(tiny_config(workspace), workspace)\n"
         "write_report(tiny_config(workspace), workspace)\n"
     )
+    write_json(workspace.evaluation / "summary.json", {})
     command = [sys.executable, "-c", program, str(workspace.root)]
     subprocess.run(command, check=True, cwd=Path(__file__).parents[3])
     assert (workspace.evaluation / "report.html").read_bytes() == expected
@@ -251,7 +255,8 @@ def test_with_one_document_read_oracle_is_the_gold_one_alone(
     one = config.model_copy(
         update={"model": config.model.model_copy(update={"generation_top_k": 1})}
     )
-    jobs = plan_jobs(one, workspace, load_benchmarks(one, workspace))
+    entrants = list_entrants(one, workspace)
+    jobs = plan_jobs(workspace.evaluation, entrants, load_benchmarks(one, workspace))
     assert {job.setting for job in jobs} == {"normal", "oracle", "decoy"}
     for job in jobs:
         if (job.setting, job.system) == ("oracle", "stage1"):
