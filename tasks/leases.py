@@ -66,17 +66,24 @@ class FolderLeases:
     def create(self, name: str, text: str) -> bool:
         """Write a file that is not there yet; false if it is."""
         self._folder.mkdir(parents=True, exist_ok=True)
+        path = self._folder / f"{name}.json"
         try:
-            with (self._folder / f"{name}.json").open("x", encoding="utf-8") as stream:
-                stream.write(text)
+            stream = path.open("x", encoding="utf-8")
         except FileExistsError:
             return False
+        try:
+            with stream:
+                stream.write(text)
+        except OSError:  # a full disk: an empty lease would be waited for
+            path.unlink(missing_ok=True)
+            raise
         return True
 
     def read(self, name: str) -> str | None:
         """A file's text, or None."""
         try:
-            return (self._folder / f"{name}.json").read_text(encoding="utf-8")
+            path = self._folder / f"{name}.json"
+            return path.read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:
             return None
 
@@ -184,7 +191,9 @@ def describe_lease(text: str | None) -> str | None:
 
 def read_leases(folder: Path) -> dict[str, str]:
     """Steps that somebody holds a lease for, and who; of a folder of leases."""
-    found = {path.stem: describe_lease(path.read_text()) for path in sorted(folder.glob("*.json"))}
+    store = FolderLeases(folder)
+    names = [path.stem for path in sorted(folder.glob("*.json"))]
+    found = {name: describe_lease(store.read(name)) for name in names}
     return {name: who for name, who in found.items() if who}
 
 
