@@ -5,6 +5,7 @@ Importing this file must stay cheap: Prefect, torch and the steps are imported b
 
 from __future__ import annotations
 
+import errno
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -379,6 +380,15 @@ def main() -> None:
             raise
         typer.secho(f"error: {err}", err=True, fg=typer.colors.RED)
         sys.exit(err.exit_code)
+    except OSError as err:
+        if debug or err.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        typer.secho(
+            f"error: the disk is full ({err}); make room and run the same command again: what is "
+            "finished is kept",
+            err=True, fg=typer.colors.RED,
+        )  # fmt: skip
+        sys.exit(1)
     except KeyboardInterrupt:
         typer.secho("stopped; the same command continues where this one was", err=True)
         sys.exit(130)
