@@ -68,13 +68,32 @@ class Layout(StrEnum):
     auto_model = "auto-model"
 
 
+class Score(StrEnum):
+    """Scores that versions are compared by."""
+
+    em = "em"
+    f1 = "f1"
+    containment = "containment"
+
+
+class LogFormat(StrEnum):
+    """How logs are written to standard error."""
+
+    text = "text"
+    json = "json"
+
+
 @app.callback()
 def _options(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and debug logs.")] = False,
+    log_format: Annotated[
+        LogFormat | None,
+        typer.Option(envvar="CLARA_LOG_FORMAT", help="Logs as lines to read, or as JSON."),
+    ] = None,
 ) -> None:
     from flows.console import prepare_console
 
-    prepare_console(debug=debug)
+    prepare_console(debug=debug, log_format=log_format)
 
 
 @app.command(rich_help_panel="Pipeline")
@@ -225,14 +244,48 @@ def train(
 
 @app.command(rich_help_panel="Steps")
 def evaluate(
-    config: Config = _DEFAULT,
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[MODEL]... [CONFIG]",
+            help="Checkpoint folders, stages of the workspace, or systems' lines; then perhaps "
+            "the configuration file. Without models: the workspace's own.",
+        ),
+    ] = None,
+    benchmarks: Annotated[
+        str | None, typer.Option(help="hotpotqa,nq,FILE,documents,world: names and files.")
+    ] = None,
+    settings: Annotated[str | None, typer.Option(help="normal, oracle, or both.")] = None,
+    systems: Annotated[
+        str | None, typer.Option(help="More systems, such as closed-book:M,bm25+text:M.")
+    ] = None,
+    k: Annotated[int | None, typer.Option(help="Documents that generators read.")] = None,
+    candidates: Annotated[int | None, typer.Option(help="N, candidates a question.")] = None,
+    questions: Annotated[int | None, typer.Option(help="At most so many a benchmark.")] = None,
+    retriever: Annotated[
+        str | None, typer.Option(help="Finds candidates: bm25, dense:MODEL, index[:FOLDER].")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Folder: evaluations/NAME.")] = None,
+    cost: Annotated[bool, typer.Option("--cost", help="Measure speed and memory, too.")] = False,
+    sweep: Annotated[
+        str | None, typer.Option(help="compr_rate=4,16: train and evaluate one for each value.")
+    ] = None,
     overrides: Set = None,
     force: Force = False,
     downstream: Downstream = False,
     json: Json = False,
 ) -> None:
-    """Score every system on held-out questions and write the report."""
-    _run_flow("evaluate", config, overrides, force, downstream, json)
+    """Score systems on held-out questions or public benchmarks, and write the report.
+
+    Example: `clara evaluate stage2 stage3 --benchmarks hotpotqa.jsonl --settings normal,oracle`
+    """
+    from flows.evaluation_commands import Asked, evaluate_systems
+
+    asked = Asked(benchmarks, settings, k, candidates, questions, retriever, name, cost)
+    evaluate_systems(
+        arguments or [], systems, asked, tuple(overrides or ()), default=_DEFAULT, sweep=sweep,
+        force=force, downstream=downstream, as_json=json,
+    )  # fmt: skip
 
 
 @app.command(rich_help_panel="Steps")
@@ -291,11 +344,15 @@ def inspect_model(
 
 
 @app.command(rich_help_panel="Using the model")
-def report(config: Config = _DEFAULT, overrides: Set = None) -> None:
-    """Rebuild the report page from stored predictions, without a model."""
-    from flows.tools import rebuild_report
+def report(
+    config: Config = _DEFAULT,
+    overrides: Set = None,
+    name: Annotated[str | None, typer.Option(help="Of a named evaluation.")] = None,
+) -> None:
+    """Score stored predictions again and rebuild the report page, without a model."""
+    from flows.evaluation_commands import rebuild_report
 
-    rebuild_report(config, tuple(overrides or ()))
+    rebuild_report(config, tuple(overrides or ()), name=name)
 
 
 @app.command(rich_help_panel="Using the model")
@@ -316,11 +373,75 @@ app.add_typer(rows)
 
 
 @app.command(rich_help_panel="Around")
-def doctor(json: Json = False) -> None:
-    """What this machine can do, what is missing, and how to get it."""
+def doctor(config: Config = _DEFAULT, overrides: Set = None, json: Json = False) -> None:
+    """What is here and works, what is missing, and how to mend it; asks endpoints for one token."""
     from flows.doctor import examine
 
-    raise typer.Exit(examine(as_json=json))
+    raise typer.Exit(examine(config, tuple(overrides or ()), as_json=json))
+
+
+@app.command(rich_help_panel="Operations")
+def status(
+    config: Config = _DEFAULT,
+    overrides: Set = None,
+    send: Annotated[
+        bool, typer.Option("--send", help="First send to MLflow what waits to be sent.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """What of a workspace is done, stale, running, interrupted or failed."""
+    from flows.status import show_status
+
+    raise typer.Exit(show_status(config, tuple(overrides or ()), send=send, as_json=json))
+
+
+@app.command(rich_help_panel="Operations")
+def gc(
+    config: Config = _DEFAULT,
+    overrides: Set = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove what is listed.")] = False,
+    replies: Annotated[
+        bool, typer.Option("--replies", help="Also paid replies of endpoints, if all is done.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """List checkpoints and caches that no manifest needs; with --yes, remove them."""
+    from flows.gc import collect
+
+    collect(config, tuple(overrides or ()), yes=yes, replies=replies, as_json=json)
+
+
+@app.command(rich_help_panel="Operations")
+def promote(
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[VERSION] [CONFIG]",
+            help="Number of the version, default: the candidate; and the configuration file.",
+        ),
+    ] = None,
+    overrides: Set = None,
+    metric: Annotated[Score, typer.Option(help="What questions are scored by.")] = Score.f1,
+    setting: Annotated[str, typer.Option(help="Which candidates they came with.")] = "normal",
+    force: Annotated[bool, typer.Option("--force", help="Whatever the test says.")] = False,
+    json: Json = False,
+) -> None:
+    """Make a version the champion, if the paired test on the benchmark shows it to be better."""
+    from flows.promote import promote_version
+
+    version = next((word for word in arguments or () if word.isdigit()), None)
+    config = Path(next((word for word in arguments or () if not word.isdigit()), _DEFAULT))
+    raise typer.Exit(
+        promote_version(
+            version,
+            config,
+            tuple(overrides or ()),
+            metric=metric.value,
+            setting=setting,
+            force=force,
+            as_json=json,
+        )  # fmt: skip
+    )
 
 
 @app.command(rich_help_panel="Operations")
@@ -378,7 +499,9 @@ def main() -> None:
     except ClaraError as err:
         if debug:
             raise
-        typer.secho(f"error: {err}", err=True, fg=typer.colors.RED)
+        from tasks.housekeeping.redact import redact
+
+        typer.secho(f"error: {redact(str(err))}", err=True, fg=typer.colors.RED)
         sys.exit(err.exit_code)
     except OSError as err:
         if debug or err.errno not in (errno.ENOSPC, errno.EDQUOT):

@@ -6,7 +6,9 @@ from configs.load import DEFAULT_CONFIG
 from flows.parameters import Config, Overrides, pipeline_flow
 from flows.run import open_run
 from tasks import tracking
+from tasks.evaluation.places import evaluation_folder
 from tasks.evaluation.task import evaluate_task, report_task
+from tasks.evaluation.tracked import log_evaluation
 from tasks.indexing.task import index_task
 
 _CONFIG = str(DEFAULT_CONFIG)
@@ -34,7 +36,9 @@ def evaluate(
     """Score every system on held-out questions, write the report, register the model."""
     with open_run(config, overrides, force=force, downstream=downstream) as run:
         settings, ws = run.config, run.workspace
-        summary, report = ws.evaluation / "summary.json", ws.evaluation / "report.html"
-        run.step("evaluate", lambda _: evaluate_task(settings, ws), [summary])
-        run.step("report", lambda _: report_task(settings, ws), [report])
+        folder = evaluation_folder(settings, ws)
+        run.step("evaluate", lambda _: evaluate_task(settings, ws), [folder / "summary.json"])
+        run.step("report", lambda _: report_task(settings, ws), [folder / "report.html"])
+        if run.outcomes["evaluate"].state == "done":
+            log_evaluation(run.tracker, settings, ws)
         tracking.register_stages(settings, run.tracker, ws)

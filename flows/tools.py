@@ -49,15 +49,6 @@ def ask_question(question: str, config: Path, overrides: Sequence[str], *, as_js
         )
 
 
-def rebuild_report(config: Path, overrides: Sequence[str]) -> None:
-    """Write report.html again from what the workspace holds."""
-    settings = load_config(config, overrides)
-    from tasks.evaluation.report import write_report
-
-    path = write_report(settings, open_workspace(settings, ["evaluation", "benchmark", "world"]))
-    Console().print(path.resolve().as_uri(), highlight=False)
-
-
 def export_stage(
     folder: Path,
     config: Path,

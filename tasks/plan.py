@@ -147,7 +147,8 @@ def _model_steps(config: PipelineConfig, ws: Workspace) -> list[Step]:
             "evaluate", "systems on held-out questions", 2,
             _decisive(config.evaluation) | {"model": model},
             (*_evaluated_models(config, ws), *benchmarks, *_public_files(config)),
-            (evaluation / "summary.json",),
+            tuple(evaluation / name for name in
+                  ("summary.json", "index.json", "questions", "predictions")),
         ),
         Step(
             "report", "one page to read", 2, {},

@@ -91,6 +91,7 @@ def _index(
     folder = evaluation_folder(config, workspace)
     return {
         "systems": [entrant.describe() for entrant in entrants],
+        "own": not config.evaluation.systems,
         "judged": config.evaluation.judge.enabled,
         "jobs": [
             {

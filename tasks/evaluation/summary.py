@@ -52,7 +52,7 @@ def summarise(
     scored = _score_all(benchmarks, index, predictions)
     order = [*_BASELINES, *(system["id"] for system in systems)]
     leads = {benchmark.name: leading(benchmark) for benchmark in benchmarks}
-    is_own = not config.evaluation.systems
+    is_own = index["own"]
     summary: Summary = {
         "model": _describe_model(config),
         "name": config.evaluation.name,

@@ -11,6 +11,7 @@ from tasks.tracking.runs import (
     log_manifest,
     log_metrics,
     open_pipeline_run,
+    result_run,
     step_run,
 )
 
@@ -24,6 +25,7 @@ __all__ = [
     "log_metrics",
     "open_pipeline_run",
     "register_stages",
+    "result_run",
     "step_run",
     "tracking_uri",
 ]

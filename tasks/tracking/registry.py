@@ -12,6 +12,7 @@ import shutil
 from pathlib import Path
 
 from configs.schema import PipelineConfig
+from tasks.evaluation.score_tags import score_tags
 from tasks.manifests import Manifest, read_manifest
 from tasks.plan import STAGES
 from tasks.storage import write_json
@@ -43,6 +44,7 @@ def register_stages(config: PipelineConfig, tracker: Tracker, workspace: Workspa
                 STAGE_TAG: stage,
                 FINGERPRINT_TAG: manifest["fingerprint"],
                 "clara.folder": folder.as_uri(),
+                **score_tags(workspace, stage),
                 **({"clara.data_fingerprint": data} if data else {}),
             },
         )  # fmt: skip

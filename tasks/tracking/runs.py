@@ -10,7 +10,7 @@ import json
 import shutil
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -213,6 +213,39 @@ def log_dataset(
         do="dataset", ref=run_id, name=path.stem, digest=digest[:36], rows=rows, context=context,
         uri=path.resolve().as_uri(),
     )  # fmt: skip
+
+
+def result_run(
+    tracker: Tracker,
+    name: str,
+    key: str,
+    *,
+    params: Mapping[str, Any],
+    metrics: Mapping[str, float],
+    artifacts: Sequence[Path] = (),
+    tags: Mapping[str, str] | None = None,
+) -> None:
+    """A child run that is over once it is noted: one result of many, made to be compared.
+
+    Args:
+        tracker: The pipeline run.
+        name: Of the run.
+        key: Hash of all that decides the result; the same one is noted in the same run.
+        params: What it is a result of.
+        metrics: The result.
+        artifacts: Files to copy.
+        tags: Beside those of the pipeline.
+    """
+    ref = f"{tracker.pipeline_id}:{name}:{key[:16]}"
+    shared = describe_pipeline(tracker.config, tracker.workspace, tracker.pipeline_id)
+    _add_run(
+        tracker, ref, name, {_STEP_TAG: ref, "clara.kind": "result"}, {**shared, **(tags or {})},
+        parent=tracker.pipeline_id,
+    )  # fmt: skip
+    tracker.outbox.add(do="params", ref=ref, params=dict(params))
+    log_metrics(tracker, ref, [{"step": 0, **metrics}])
+    log_artifacts(tracker, ref, list(artifacts))
+    tracker.outbox.add(do="close", ref=ref, status="FINISHED", at=_now())
 
 
 def finish_pipeline_run(tracker: Tracker, status: str) -> None:

@@ -42,6 +42,9 @@ def add_version(client: MlflowClient, run_id: str, record: dict[str, Any]) -> No
     if version is None:
         source = _upload(client, run_id, Path(record["folder"]))
         version = client.create_model_version(name, source, run_id, tags)
+    for key, value in tags.items():
+        if version.tags.get(key) != value:  # scores come with each evaluation
+            client.set_model_version_tag(name, version.version, key, value)
     if record["alias"]:
         client.set_registered_model_alias(name, record["alias"], version.version)
 
