@@ -35,6 +35,13 @@ from flows.services import (
 from tasks.tracking import tracking_uri
 from tasks.workspace import Workspace
 
+# Who holds a deployment's only place is kept on disk: in memory, a server that is killed would
+# forget it, and the place of a run that died with it would never be free again.
+PREFECT_SERVER = {
+    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": (
+        "prefect.server.concurrency.lease_storage.filesystem"
+    )
+}
 _HOST = "127.0.0.1"
 _LIMIT = 4  # flow runs at once on the CPU pool, where a pipeline waits beside its data steps
 
@@ -97,7 +104,7 @@ def _servers(
     services = [
         Service(
             "Prefect", [*python, "prefect", "server", "start", *listen, str(prefect_port)],
-            lambda: answers(f"{pages['Prefect']}/api/health"), {},
+            lambda: answers(f"{pages['Prefect']}/api/health"), PREFECT_SERVER,
         )
     ]  # fmt: skip
     ports = {"--prefect-port": prefect_port}
