@@ -431,17 +431,11 @@ def promote(
 
     version = next((word for word in arguments or () if word.isdigit()), None)
     config = Path(next((word for word in arguments or () if not word.isdigit()), _DEFAULT))
-    raise typer.Exit(
-        promote_version(
-            version,
-            config,
-            tuple(overrides or ()),
-            metric=metric.value,
-            setting=setting,
-            force=force,
-            as_json=json,
-        )  # fmt: skip
-    )
+    code = promote_version(
+        version, config, tuple(overrides or ()),
+        metric=metric.value, setting=setting, force=force, as_json=json,
+    )  # fmt: skip
+    raise typer.Exit(code)
 
 
 @app.command(rich_help_panel="Operations")

@@ -17,11 +17,11 @@ from configs.secrets import load_environment
 from flows.summary import as_json as summary_json
 from flows.summary import print_plan, print_summary, print_sweep
 from tasks.evaluation.sweep import write_sweep
+from tasks.housekeeping.logs import FORMAT_VARIABLE, OUR_LOGGERS, make_formatter, mark_records
+from tasks.housekeeping.redact import learn_secrets
 from tasks.plan import SHARED_STEPS, build_plan, require_input
 from tasks.sweep import list_variants
 from tasks.travel.mirror import open_workspace
-
-_OUR_LOGGERS = ("flows", "tasks", "clara_model", "configs")
 
 # Read when the libraries are imported, so set before any of them is; a user's own value wins.
 _ENVIRONMENT = {
@@ -29,7 +29,7 @@ _ENVIRONMENT = {
     # On a busy machine the in-process server needs longer than the 20 s it is given.
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
-    "PREFECT_LOGGING_EXTRA_LOGGERS": ",".join(_OUR_LOGGERS),
+    "PREFECT_LOGGING_EXTRA_LOGGERS": ",".join(OUR_LOGGERS),
     "DO_NOT_TRACK": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -39,9 +39,19 @@ _ENVIRONMENT = {
 }
 
 
-def prepare_console(*, debug: bool) -> None:
-    """Set up logging and the environment of the libraries that a command may import later."""
+def prepare_console(*, debug: bool, log_format: str | None = None) -> None:
+    """Set up logging and the environment of the libraries that a command may import later.
+
+    Args:
+        debug: Show debug logs, and Prefect's.
+        log_format: "text" or "json"; None: as CLARA_LOG_FORMAT says. Processes started later write
+            theirs alike.
+    """
     load_environment()
+    if log_format is not None:
+        os.environ[FORMAT_VARIABLE] = log_format
+    learn_secrets({})
+    mark_records()
     for key, value in _ENVIRONMENT.items():
         os.environ.setdefault(key, value)
     if not Path("/dev/nvidia0").exists():
@@ -50,8 +60,8 @@ def prepare_console(*, debug: bool) -> None:
     if debug:
         os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "DEBUG"
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
-    for name in _OUR_LOGGERS:
+    handler.setFormatter(make_formatter())
+    for name in OUR_LOGGERS:
         logger = logging.getLogger(name)
         logger.handlers = [handler]
         logger.setLevel(logging.DEBUG if debug else logging.INFO)

@@ -1,4 +1,4 @@
-"""`clara doctor`: what this machine can do, what is missing, and the command that gets it."""
+"""`clara doctor`: what is here and works, what is missing, and the command that mends it."""
 
 from __future__ import annotations
 
@@ -7,44 +7,43 @@ import importlib.util
 import json
 import os
 import platform
-import shutil
 import sys
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Literal
 
 from packaging.specifiers import SpecifierSet
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from clara_model.errors import ConfigError
 from clara_model.hardware import describe_accelerator
+from configs.load import load_config
+from tasks.housekeeping.checks import check_disk, check_models, check_servers, check_workspace
+from tasks.housekeeping.endpoints import check_endpoints
+from tasks.housekeeping.findings import Finding
+from tasks.housekeeping.redact import learn_secrets, redact
+from tasks.travel.mirror import open_workspace
 
 _CORE = ("prefect", "mlflow", "docling-slim", "rapidocr", "openai", "pandas", "pillow", "bm25s")
 _TRAIN = ("torch", "transformers", "peft", "deepspeed", "safetensors")
-_MIN_FREE_GB = 5
 _MIN_MEMORY_GB = 6
 _FASTAPI = SpecifierSet(">=0.139,<0.151")
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing looked at: its state, and the remedy where something is missing."""
+def examine(config: Path, overrides: Sequence[str], *, as_json: bool) -> int:
+    """Print all findings; returns 1 if something that `clara run` needs is missing, else 0.
 
-    what: str
-    state: Literal["ok", "note", "missing"]
-    detail: str
-    remedy: str = ""
-
-
-def examine(*, as_json: bool) -> int:
-    """Print all findings; returns 1 if something that `clara run` needs is missing, else 0."""
-    findings = [_python(), *_packages(), _fastapi(), _accelerator(), _cores(), _disk(), _layout()]
+    Endpoints that the configuration names are asked for one token each.
+    """
+    findings = [_python(), *_packages(), _fastapi(), _accelerator(), _cores(), _layout()]
+    findings += _configured(config, overrides)
     failed = any(finding.state == "missing" for finding in findings)
     if as_json:
         sys.stdout.write(json.dumps([asdict(f) for f in findings]) + "\n")
         return int(failed)
-    table = Table(title="What this machine can do", title_justify="left")
+    table = Table(title="What is here", title_justify="left")
     for column in ("what", "state", "detail", "remedy"):
         table.add_column(column, overflow="fold")
     colours = {"ok": "green", "note": "yellow", "missing": "red"}
@@ -56,6 +55,25 @@ def examine(*, as_json: bool) -> int:
     console.print(table)
     console.print("Something is missing." if failed else "`clara run` can run here.")
     return int(failed)
+
+
+def _configured(config: Path, overrides: Sequence[str]) -> list[Finding]:
+    try:
+        settings = load_config(config, overrides)
+    except ConfigError as err:
+        return [Finding("configuration", "missing", str(err), "mend the file; see README.md")]
+    import tasks.llm.task  # noqa: F401 - says how Secret blocks are read
+
+    workspace = open_workspace(settings)
+    learn_secrets(settings)
+    found = [
+        check_disk(workspace),
+        *check_servers(settings, workspace),
+        *check_models(settings),
+        *check_endpoints(settings),
+        *check_workspace(settings, workspace),
+    ]
+    return [replace(f, detail=redact(f.detail), remedy=redact(f.remedy)) for f in found]
 
 
 def _python() -> Finding:
@@ -106,15 +124,6 @@ def _cores() -> Finding:
     return Finding(
         "cores and memory", "ok" if ok else "note", f"{os.cpu_count()} cores, {memory:.0f} GiB",
         "" if ok else f"extraction with OCR wants {_MIN_MEMORY_GB} GiB",
-    )  # fmt: skip
-
-
-def _disk() -> Finding:
-    free = shutil.disk_usage(Path.cwd()).free / 2**30
-    ok = free >= _MIN_FREE_GB
-    return Finding(
-        "free disk here", "ok" if ok else "note", f"{free:.0f} GiB",
-        "" if ok else f"{_MIN_FREE_GB} GiB are comfortable; see `workspace` in the configuration",
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from configs.load import load_config
 from tasks.tracking.promotion import Metric, promote
-from tasks.workspace import Workspace
+from tasks.travel.mirror import open_workspace
 
 
 def promote_version(
@@ -28,7 +28,7 @@ def promote_version(
     """Print what was decided and why; returns 0 if the version is the champion now, else 1."""
     settings = load_config(config, overrides)
     decision = promote(
-        settings, Workspace(settings.workspace), version,
+        settings, open_workspace(settings), version,
         metric=metric, setting=setting, force=force,
     )  # fmt: skip
     if as_json:

@@ -17,6 +17,7 @@ from configs.schema import PipelineConfig
 from configs.secrets import load_environment
 from flows.artifacts import Outcome, publish_progress, publish_summary
 from flows.dispatch import run_part
+from flows.identity import share_run_id
 from flows.parts import Part, parts_of
 from tasks import tracking
 from tasks.dependents import dependents
@@ -131,6 +132,7 @@ def open_run(
     workspace = open_workspace(settings)
     workspace.root.mkdir(parents=True, exist_ok=True)
     tracker = tracking.open_pipeline_run(settings, workspace)
+    share_run_id(tracker)
     name = flow_run.flow_name or "flow"
     try:
         with publish_progress(name):

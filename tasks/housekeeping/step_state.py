@@ -88,13 +88,6 @@ def read_step_state(workspace: Workspace, step: str) -> StepState | None:
     return state
 
 
-def running_steps(workspace: Workspace) -> list[StepState]:
-    """Steps under way in this workspace, here or (as far as files say) elsewhere."""
-    names = (path.stem for path in sorted(_folder(workspace).glob("[!.]*.json")))
-    states = (read_step_state(workspace, name) for name in names)
-    return [state for state in states if state is not None and state.state == "running"]
-
-
 def _write(path: Path, state: StepState) -> None:
     write_json(path, json.loads(state.model_dump_json()))
 

@@ -179,3 +179,17 @@ def _words(comparison: Comparison, metric: Metric) -> str:
     if not comparison.shown:
         return f"no difference is shown: {numbers}"
     return f"it is {'better' if comparison.difference > 0 else 'worse'}: {numbers}"
+
+
+def aliased_folders(config: PipelineConfig, workspace: Workspace) -> set[Path]:
+    """Folders of the versions that an alias points at.
+
+    Raises:
+        ServiceError: If MLflow does not answer.
+    """
+    if config.tracking.uri is None and not (workspace.root / "mlflow.db").is_file():
+        return set()
+    client, name = _client(config, workspace), config.tracking.registered_model
+    versions = (version_by_alias(client, name, alias) for alias in (CANDIDATE, CHAMPION))
+    folders = (version_folder(version) for version in versions if version is not None)
+    return {folder.resolve() for folder in folders if folder is not None}
