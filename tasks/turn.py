@@ -22,7 +22,7 @@ from tasks.travel.mirror import (
     sent_files,
 )
 from tasks.travel.remote import RemoteLeases
-from tasks.travel.state import forget_paths
+from tasks.travel.state import forget_paths, read_state
 from tasks.travel.upload import upload_step
 from tasks.workspace import Workspace
 
@@ -79,9 +79,11 @@ def send_step(mirror: Mirror, step: Step, hold: Hold) -> None:
     manifest = read_manifest(workspace, step.name)
     assert manifest is not None, "sent only after its manifest was written"
     require_held(step.name, hold)
-    others = refresh(mirror).files.keys()
+    before = sent_files(mirror, step.name)
+    known = read_state(workspace.root)
+    others = known.files.keys() - before.keys() if known else set()
     described = _describe(manifest, step, workspace, others)
-    upload_step(mirror.remote, step.name, workspace.root, described, sent_files(mirror, step.name))
+    upload_step(mirror.remote, step.name, workspace.root, described, before)
     note_sent(mirror, step.name, described)
     log.info("%s: sent to %s", step.name, mirror.remote.uri)
     if step.name in _STAGES:

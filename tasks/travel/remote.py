@@ -117,7 +117,8 @@ class Remote:
         with self._named(target):
             self._make_room(target)
             try:
-                self._fs.mv(self.path(source), self.path(target))
+                self._fs.cp_file(self.path(source), self.path(target))
+                self._fs.rm_file(self.path(source))
             except FileNotFoundError:
                 return
 

@@ -29,7 +29,7 @@ def s3_server(bucket: str) -> Iterator[dict[str, str]]:
     )  # fmt: skip
     try:
         _make_bucket(f"{address}/{bucket}", process)
-        yield {**KEYS, "AWS_ENDPOINT_URL_S3": address, "FSSPEC_S3_ENDPOINT_URL": address}
+        yield {**KEYS, "AWS_ENDPOINT_URL_S3": address}
     finally:
         process.kill()
         process.wait()
