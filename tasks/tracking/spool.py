@@ -6,6 +6,7 @@ One JSONL file a process, of which only whole lines count, and beside it how far
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import logging
@@ -42,13 +43,19 @@ class SpoolFile:
         self.path = folder / name
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
         self._handle = os.open(self.path, flags, 0o644)
+        self._is_torn = False
         with contextlib.suppress(OSError):  # a mounted drive may know no locks
             fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def append(self, record: Record) -> None:
         """Add a record as one line, in one write."""
-        line = json.dumps(record, ensure_ascii=False, default=str) + "\n"
-        os.write(self._handle, line.encode())
+        line = (json.dumps(record, ensure_ascii=False, default=str) + "\n").encode()
+        if self._is_torn:  # the disk was full: what was begun is not to spoil this line
+            line = b"\n" + line
+        written = os.write(self._handle, line)
+        self._is_torn = written < len(line)
+        if self._is_torn:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
 
     def close(self) -> None:
         """Let go of it; who sends its last line then removes it."""
