@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from clara_model.errors import LaunchError
 from configs.load import load_config
 from configs.secrets import load_environment
 from flows.summary import as_json as summary_json
@@ -132,10 +133,26 @@ def run_flow(
 
 
 def call_flow(name: str, config: Path, overrides: Sequence[str], **parameters: bool) -> None:
-    """Import a flow and run it in this process."""
+    """Import a flow and run it in this process.
+
+    Raises:
+        LaunchError: If the Prefect server does not answer, or no longer.
+    """
+    import httpx
+    from prefect.settings import get_current_settings
+
     from flows.parts import load_flow
 
-    load_flow(name)(str(config), list(overrides), **parameters)
+    try:
+        load_flow(name)(str(config), list(overrides), **parameters)
+    except (httpx.TransportError, RuntimeError) as err:
+        if isinstance(err, RuntimeError) and "Failed to reach API" not in str(err):
+            raise
+        raise LaunchError(
+            f"the Prefect server {get_current_settings().api.url or 'of this process'} does not "
+            f"answer ({type(err).__name__}: {err}). What is finished is kept: start the server "
+            "again, or unset PREFECT_API_URL to do without, and run the same command again"
+        ) from err
 
 
 def _print_next(console: Console, config: Path, overrides: Sequence[str]) -> None:

@@ -192,6 +192,9 @@ def test_a_command_whose_server_is_killed_says_so_and_goes_on_when_it_is_back(
     said, _ = process.communicate(timeout=600)
     assert time.monotonic() - started < 300
     assert process.returncode == 1, said
+    words = " ".join(said.split())
+    assert f"the Prefect server {prefect.api} does not answer" in words
+    assert "run the same command again" in words
     prefect.start()
     drill.run("train", "stage2")
     assert steps_of(drill) == ALL_STEPS
