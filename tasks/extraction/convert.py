@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from clara_model.errors import ConfigError, DataError
@@ -14,6 +16,7 @@ from tasks.extraction.modes import choose_mode
 from tasks.extraction.read import Job, rejected
 from tasks.extraction.workers import limits_of, read_files
 from tasks.progress import progress
+from tasks.sharding.shards import Done, FanOut, run_shards, take_in
 from tasks.storage import Journal, Record, Reject, StepResult, hash_file, hash_json, write_jsonl
 from tasks.workspace import Workspace
 
@@ -24,11 +27,14 @@ STEP = "extract"
 VERSION = 3
 
 
-def extract_documents(config: PipelineConfig, workspace: Workspace) -> StepResult:
+def extract_documents(
+    config: PipelineConfig, workspace: Workspace, fan_out: FanOut | None = None
+) -> StepResult:
     """Read every file of `extraction.input` to Markdown, its pictures to `extracted_assets`.
 
-    Files are read in worker processes; a finished file is in a journal, so that a run that was
-    cut off continues. Rows are written in the order of the files' names.
+    Files are read in worker processes, of this process or of whoever does shards; a finished file
+    is in a journal, so that a run that was cut off continues. Rows are written in the order of the
+    files' names.
 
     Returns:
         Counts (files, documents, images, pages, characters, rejected files, and `set_aside`:
@@ -45,6 +51,7 @@ def extract_documents(config: PipelineConfig, workspace: Workspace) -> StepResul
     workspace.extracted_assets.mkdir(parents=True, exist_ok=True)
     journal_path = workspace.progress / f"{STEP}.jsonl"
     with Journal(journal_path, journal_fingerprint(settings)) as journal:
+        take_in(journal)
         done = {
             job.file_path: record
             for job in jobs
@@ -53,14 +60,18 @@ def extract_documents(config: PipelineConfig, workspace: Workspace) -> StepResul
         missing = [job for job in jobs if job.file_path not in done]
         if done:
             log.info("extraction continues: %d of %d files are done", len(done), len(jobs))
-        with progress("extract", len(missing)) as advance:
-            readers = read_files(
-                missing, root, workspace.extracted_assets, settings, config.execution.workers
-            )
-            for job, record in readers:
-                journal.add(_key(job), record)
-                done[job.file_path] = record
-                advance(note=job.file_path)
+        # Workers may stand in another folder.
+        place = (root.absolute(), workspace.extracted_assets.absolute(), settings)
+        if fan_out is not None:
+            items = {_key(job): replace(job, path=job.path.absolute()) for job in missing}
+            run_shards(STEP, items, partial(_read_shard, place=place), journal, fan_out)
+            done |= {job.file_path: journal.records[_key(job)] for job in missing}
+        else:
+            with progress(STEP, len(missing)) as advance:
+                for job, record in read_files(missing, *place, config.execution.workers):
+                    journal.add(_key(job), record)
+                    done[job.file_path] = record
+                    advance(note=job.file_path)
         records = {job.file_path: done[job.file_path] for job in jobs}
         result = _summarise(records)
         rows = [record["row"] for record in records.values() if record["row"] is not None]
@@ -75,6 +86,11 @@ def extract_documents(config: PipelineConfig, workspace: Workspace) -> StepResul
         write_jsonl(workspace.raw_knowledge, rows)
     journal.discard()
     return result
+
+
+def _read_shard(jobs: Sequence[Job], *, place: tuple[Path, Path, ExtractionSettings]) -> Done:
+    """In a worker: some files, one after the other."""
+    return Done({_key(job): record for job, record in read_files(jobs, *place, num_workers=1)})
 
 
 def journal_fingerprint(settings: ExtractionSettings) -> str:

@@ -6,6 +6,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from configs.schema import PipelineConfig
+from tasks.sharding.task import open_fan_out
 from tasks.storage import StepResult
 from tasks.workspace import Workspace
 
@@ -15,4 +16,5 @@ def extract_task(config: PipelineConfig, workspace: Workspace) -> StepResult:
     """Convert every document below `extraction.input`."""
     from tasks.extraction.convert import extract_documents
 
-    return extract_documents(config, workspace)
+    with open_fan_out(config.execution) as fan_out:
+        return extract_documents(config, workspace, fan_out)

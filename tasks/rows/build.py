@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import IO
@@ -17,11 +18,17 @@ from clara_model.errors import DataError
 from clara_model.rows import dump_line
 from configs.schema import PipelineConfig
 from tasks.manifests import hash_path
-from tasks.negatives.blocks import MINING_VERSION, mine_in_blocks, progress_folder
+from tasks.negatives.blocks import (
+    MINING_VERSION,
+    MineElsewhere,
+    mine_in_blocks,
+    progress_folder,
+)
 from tasks.negatives.mine import Picked
 from tasks.negatives.miner import block_miner
 from tasks.negatives.pool import PassagePool
 from tasks.rows.audit import audit_split
+from tasks.rows.elsewhere import mine_elsewhere
 from tasks.rows.inputs import STEP, Material, Question, read_material
 from tasks.rows.questions import (
     Tally,
@@ -33,6 +40,7 @@ from tasks.rows.questions import (
 )
 from tasks.rows.records import candidate_row, pretrain_rows, question_row
 from tasks.rows.world_rows import write_world
+from tasks.sharding.shards import FanOut
 from tasks.storage import Record, StepResult, atomic_open, hash_json, write_jsonl
 from tasks.workspace import Workspace
 
@@ -42,7 +50,9 @@ log = logging.getLogger(__name__)
 _TAUGHT_AT_ONCE = 4096
 
 
-def mine_rows(config: PipelineConfig, workspace: Workspace) -> StepResult:
+def mine_rows(
+    config: PipelineConfig, workspace: Workspace, fan_out: FanOut | None = None
+) -> StepResult:
     """Find hard negatives and write the rows of the three stages and of the benchmark.
 
     Training rows hold passages of the training side only. The benchmark's questions are those of
@@ -68,9 +78,13 @@ def mine_rows(config: PipelineConfig, workspace: Workspace) -> StepResult:
     material = read_material(workspace.passages, workspace.synthesis)
     _check_material(material, config, workspace)
     pretrain = write_jsonl(workspace.pretrain_data, pretrain_rows(material.entries["train"]))
-    blocks = progress_folder(workspace.progress / STEP, _fingerprint(config, workspace))
-    train = _write_training(material, config, workspace, blocks)
-    held_out = _write_benchmark(material, config, workspace, blocks)
+    stamp = _fingerprint(config, workspace)
+    blocks = progress_folder(workspace.progress / STEP, stamp)
+    elsewhere = partial(mine_elsewhere, config, workspace, stamp, fan_out)
+    train = _write_training(material, config, workspace, blocks, elsewhere("train"))
+    held_out = _write_benchmark(
+        material, config, workspace, blocks, elsewhere("benchmark", "train")
+    )
     write_all_rows(workspace)
     set_aside = material.rejects
     del material  # the audit reads everything once more, and compares it
@@ -114,10 +128,15 @@ def write_all_rows(workspace: Workspace) -> None:
 
 
 def _write_training(
-    material: Material, config: PipelineConfig, workspace: Workspace, blocks: Path
+    material: Material,
+    config: PipelineConfig,
+    workspace: Workspace,
+    blocks: Path,
+    elsewhere: MineElsewhere | None,
 ) -> Tally:
     pool, tally = pool_of(material.passages["train"]), Tally()
-    picks = training_picks(pool, material.questions("train"), config, workspace, blocks / "train")
+    asked = material.questions("train")
+    picks = training_picks(pool, asked, config, workspace, blocks / "train", elsewhere=elsewhere)
     with (
         atomic_open(workspace.instruction_data) as stage2,
         atomic_open(workspace.end_to_end_data) as stage3,
@@ -136,7 +155,11 @@ def _write_training(
 
 
 def _write_benchmark(
-    material: Material, config: PipelineConfig, workspace: Workspace, blocks: Path
+    material: Material,
+    config: PipelineConfig,
+    workspace: Workspace,
+    blocks: Path,
+    elsewhere: MineElsewhere | None,
 ) -> Tally:
     tally, questions = Tally(), material.questions("benchmark")
     pool = pool_of(material.passages["benchmark"], material.passages["train"] if questions else ())
@@ -146,6 +169,7 @@ def _write_benchmark(
         "negatives, benchmark",
         asked,
         lambda: block_miner(pool, config, workspace),
+        elsewhere,
     )
     names = ["oracle", "normal"]
     if not all(question.is_answerable for question in questions):

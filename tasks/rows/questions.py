@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from configs.schema import PipelineConfig
-from tasks.negatives.blocks import mine_in_blocks
+from tasks.negatives.blocks import MineElsewhere, mine_in_blocks
 from tasks.negatives.mine import COMPLETION, Asked, Picked
 from tasks.negatives.miner import Represented, block_miner
 from tasks.negatives.pool import PassagePool
@@ -44,10 +44,12 @@ def training_picks(
     workspace: Workspace,
     folder: Path,
     remember: Callable[[], Represented] | None = None,
+    elsewhere: MineElsewhere | None = None,
 ) -> Iterator[tuple[Question, Picked]]:
     """Every training question with its negatives, which are mined where they are not on disk.
 
-    `remember`, called if anything is to be mined, gives the model's memories of the pool.
+    `remember`, called if anything is to be mined, gives the model's memories of the pool;
+    `elsewhere` mines in place of this process.
     """
     asked = [as_asked(pool, question, config.seed, "train") for question in questions]
     picks = mine_in_blocks(
@@ -55,6 +57,7 @@ def training_picks(
         "negatives, training",
         asked,
         lambda: block_miner(pool, config, workspace, remember() if remember else None),
+        elsewhere,
     )
     return zip(questions, picks, strict=True)
 

@@ -6,6 +6,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from configs.schema import PipelineConfig
+from tasks.sharding.task import open_fan_out
 from tasks.storage import StepResult
 from tasks.workspace import Workspace
 
@@ -15,7 +16,8 @@ def mine_task(config: PipelineConfig, workspace: Workspace) -> StepResult:
     """Find hard negatives and write the rows of the three stages and the benchmark."""
     from tasks.rows.build import mine_rows
 
-    return mine_rows(config, workspace)
+    with open_fan_out(config.execution) as fan_out:
+        return mine_rows(config, workspace, fan_out)
 
 
 @task(name="mine rows with memories", cache_policy=NO_CACHE, persist_result=False)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -14,14 +15,21 @@ from configs.base import ENDPOINT_NEUTRAL
 from configs.schema import PipelineConfig
 from configs.synthesis import SynthesisSettings
 from tasks.llm.client import ChatClient
+from tasks.llm.endpoint import endpoint_url
 from tasks.progress import progress
+from tasks.sharding.shards import (
+    Done,
+    FanOut,
+    may_be_shared,
+    run_shards,
+    share_of_endpoint,
+    take_in,
+)
 from tasks.storage import Journal, Record, Reject, StepResult, hash_json, read_records, write_jsonl
 from tasks.synthesis.ask import Conversation
-from tasks.synthesis.beyond import OTHER_LANGUAGE, ask_cross_lingual, ask_joint, ask_unanswerable
 from tasks.synthesis.duplicates import KINDS, drop_repeated
-from tasks.synthesis.entities import Link, choose, choose_partners, find_links
+from tasks.synthesis.jobs import Job, plan_jobs
 from tasks.synthesis.prompts import PROMPT_VERSION
-from tasks.synthesis.protocol import Simple, ask_complex, ask_paraphrase, ask_simple
 from tasks.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -35,15 +43,9 @@ UNREADABLE = "rejected_replies.jsonl"
 _NEUTRAL = ENDPOINT_NEUTRAL | {"teacher", "embedding", "max_similarity", "benchmark_share"}
 
 
-@dataclass(frozen=True)
-class Job:
-    """Something to ask about: its key in the journal, and how."""
-
-    key: str
-    ask: Callable[[Conversation], Awaitable[Record]]
-
-
-def synthesize(config: PipelineConfig, workspace: Workspace, *, base_url: str) -> StepResult:
+def synthesize(
+    config: PipelineConfig, workspace: Workspace, *, base_url: str, fan_out: FanOut | None = None
+) -> StepResult:
     """Ask for questions, answers and a paraphrase of every passage and keep what holds.
 
     Finished passages are in a journal and finished requests in the client's cache: a run that was
@@ -54,6 +56,7 @@ def synthesize(config: PipelineConfig, workspace: Workspace, *, base_url: str) -
         config: The pipeline's settings.
         workspace: Where passages lie and `synthesis.jsonl` goes.
         base_url: Where the endpoint really listens.
+        fan_out: Who asks, shard by shard; by default this process.
 
     Raises:
         ServiceError: If the endpoint refuses for good, or does not answer after all retries.
@@ -65,7 +68,12 @@ def synthesize(config: PipelineConfig, workspace: Workspace, *, base_url: str) -
     decisive = settings.model_dump(mode="json", exclude=set(_NEUTRAL))
     fingerprint = hash_json([decisive, PROMPT_VERSION, passages])
     with Journal(workspace.progress / f"{STEP}.jsonl", fingerprint) as journal:
-        client = asyncio.run(_ask_all(jobs, settings, workspace, base_url, journal))
+        take_in(journal)
+        pending = [job for job in jobs if job.key not in journal]
+        if fan_out is not None and may_be_shared(STEP, settings):
+            usage = _ask_in_shards(pending, settings, workspace, base_url, journal, fan_out)
+        else:
+            usage = _ask_here(pending, settings, workspace.cache, base_url, journal, len(jobs))
         entries = [journal.records[job.key] for job in jobs]
     provider = "embedded" if settings.is_embedded else str(urlsplit(base_url).hostname)
     rows, rejects = _assemble(passages, entries, settings, provider)
@@ -82,102 +90,85 @@ def synthesize(config: PipelineConfig, workspace: Workspace, *, base_url: str) -
     write_jsonl(workspace.root / UNREADABLE, (r for e in entries for r in e["unreadable"]))
     write_jsonl(workspace.synthesis, kept)
     journal.discard()
-    return StepResult(_count(kept, rejects, client), tuple(rejects))
+    return StepResult(_count(kept, rejects, usage), tuple(rejects))
 
 
-def plan_jobs(passages: list[Record], settings: SynthesisSettings) -> list[Job]:
-    """One job a passage in their order, then one for each pair of passages."""
-    by_id = {passage["id"]: passage for passage in passages}
-    joint = choose(by_id, settings.joint_share, "joint")
-    unanswerable = choose(by_id, settings.unanswerable_share, "unanswerable")
-    foreign = choose(
-        [p["id"] for p in passages if p["language"] in OTHER_LANGUAGE],
-        settings.cross_lingual_share,
-        "cross_lingual",
-    )
-    links = find_links(passages, joint | unanswerable)
-    jobs = [
-        Job(p["id"], _about_one(p, p["id"] in foreign,
-                                links[p["id"]] if p["id"] in unanswerable else None))
-        for p in passages
-    ]  # fmt: skip
-    partners = choose_partners({name: found for name, found in links.items() if name in joint})
-    return jobs + [
-        Job(f"{first}+{link.passage['id']}", _about_two(by_id[first], link))
-        for first, link in partners
-    ]
+def _ask_here(
+    pending: list[Job],
+    settings: SynthesisSettings,
+    cache: Path,
+    base_url: str,
+    journal: Journal,
+    total: int,
+) -> dict[str, float]:
+    with progress(STEP, total) as advance:
+        advance(total - len(pending))
+
+        def keep(job: Job, record: Record, note: str) -> None:
+            journal.add(job.key, record)
+            advance(note=note)
+
+        return asyncio.run(_ask_all(pending, settings, cache, base_url, keep))
 
 
-def _about_one(
-    passage: Record, is_cross_lingual: bool, relatives: list[Link] | None
-) -> Callable[[Conversation], Awaitable[Record]]:
-    async def ask(talk: Conversation) -> Record:
-        text, language = passage["text"], passage["language"]
-        simple = await ask_simple(talk, text)
-        complex_ = await ask_complex(talk, text, simple)
-        paraphrase = None
-        if talk.settings.paraphrase:
-            paraphrase = await ask_paraphrase(talk, text, simple.facts)
-        cross = await ask_cross_lingual(talk, passage) if is_cross_lingual else []
-        none = await ask_unanswerable(talk, passage, relatives) if relatives is not None else []
-        return {
-            "simple": [pair.record(language) for pair in simple.pairs],
-            "complex": [pair.record(language) for pair in complex_],
-            "joint": [],
-            "cross_lingual": cross,
-            "unanswerable": none,
-            "paraphrase": paraphrase[0] if paraphrase else None,
-            "paraphrase_requests": paraphrase[1] if paraphrase else [],
-            "rounds": simple.rounds,
-            "coverage": _coverage(simple),
-        }
-
-    return ask
-
-
-def _coverage(simple: Simple) -> dict[str, int]:
-    return {"facts": len(simple.facts), "covered": len(simple.covered)}
-
-
-def _about_two(first: Record, link: Link) -> Callable[[Conversation], Awaitable[Record]]:
-    async def ask(talk: Conversation) -> Record:
-        return {"first": first["id"], "joint": await ask_joint(talk, first, link)}
-
-    return ask
-
-
-async def _ask_all(
-    jobs: list[Job],
+def _ask_in_shards(
+    pending: list[Job],
     settings: SynthesisSettings,
     workspace: Workspace,
     base_url: str,
     journal: Journal,
-) -> ChatClient:
-    pending = [job for job in jobs if job.key not in journal]
+    fan_out: FanOut,
+) -> dict[str, float]:
+    share = share_of_endpoint(settings, fan_out)
+    cache = workspace.cache.absolute()
+    work = partial(_ask_shard, settings=share, cache=cache, base_url=base_url)
+    usage = run_shards(STEP, {job.key: job for job in pending}, work, journal, fan_out)
+    ever = ChatClient(settings, base_url, cache).counts()
+    return {**ever, **usage, **{key: ever[key] for key in ever if key.endswith("_all_runs")}}
+
+
+def _ask_shard(
+    jobs: Sequence[Job], *, settings: SynthesisSettings, cache: Path, base_url: str
+) -> Done:
+    """In a worker: some passages; the embedded endpoint is wherever it is asked."""
+    records: dict[str, Record] = {}
+
+    def keep(job: Job, record: Record, note: str) -> None:
+        del note
+        records[job.key] = record
+
+    with endpoint_url(settings) as own:
+        address = own if settings.is_embedded else base_url
+        usage = asyncio.run(_ask_all(jobs, settings, cache, address, keep))
+    return Done({job.key: records[job.key] for job in jobs}, usage)
+
+
+async def _ask_all(
+    jobs: Sequence[Job],
+    settings: SynthesisSettings,
+    cache: Path,
+    base_url: str,
+    keep: Callable[[Job, Record, str], None],
+) -> dict[str, float]:
     # Passages under way at once; the client bounds the requests.
     slots = asyncio.Semaphore(2 * settings.concurrency)
-    async with ChatClient(settings, base_url, workspace.cache) as client:
-        with progress(STEP, len(jobs)) as advance:
-            advance(len(jobs) - len(pending))
+    async with ChatClient(settings, base_url, cache) as client:
 
-            async def run(job: Job) -> None:
-                async with slots:
-                    talk = Conversation(job.key, client, settings)
-                    found = await job.ask(talk)
-                journal.add(
-                    job.key,
-                    {"found": found, "tokens": talk.tokens, "rejects": talk.rejects,
-                     "unreadable": talk.unreadable},
-                )  # fmt: skip
-                advance(note=client.note())
+        async def run(job: Job) -> None:
+            async with slots:
+                talk = Conversation(job.key, client, settings)
+                found = await job.ask(talk)
+            record = {"found": found, "tokens": talk.tokens, "rejects": talk.rejects,
+                      "unreadable": talk.unreadable}  # fmt: skip
+            keep(job, record, client.note())
 
-            tasks = [asyncio.create_task(run(job)) for job in pending]
-            try:
-                await asyncio.gather(*tasks)
-            finally:
-                for task in tasks:
-                    task.cancel()
-    return client
+        tasks = [asyncio.create_task(run(job)) for job in jobs]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+    return client.counts()
 
 
 def _assemble(
@@ -237,9 +228,11 @@ def _embedder(
     return embed
 
 
-def _count(rows: list[Record], rejects: list[Reject], client: ChatClient) -> dict[str, float]:
+def _count(
+    rows: list[Record], rejects: list[Reject], usage: Mapping[str, float]
+) -> dict[str, float]:
     return {
-        **client.counts(),
+        **usage,
         "passages": len(rows),
         **{kind: sum(len(row[kind]) for row in rows) for kind in KINDS},
         "paraphrases": sum(row["paraphrase"] is not None for row in rows),
