@@ -369,6 +369,36 @@ def export(
     export_stage(folder, config, tuple(overrides or ()), stage=model.value, layout=layout.value)
 
 
+@app.command(rich_help_panel="Operations")
+def package(
+    config: Config = _DEFAULT,
+    overrides: Set = None,
+    out: Annotated[Path, typer.Option(help="Archive to write: .tar.gz or .zip.")] = Path(
+        "clara_data.tar.gz"
+    ),
+    max_base_mb: Annotated[
+        float, typer.Option(help="A base from the hub goes along up to this size.")
+    ] = 500.0,
+    json: Json = False,
+) -> None:
+    """Archive rows, tokenizer, base and configuration, to train elsewhere (`clara unpack`)."""
+    from flows.package import package as write_package
+
+    write_package(config, tuple(overrides or ()), out=out, max_base_mb=max_base_mb, as_json=json)
+
+
+@app.command(rich_help_panel="Operations")
+def unpack(
+    archive: Annotated[Path, typer.Argument(help="What `clara package` wrote.")],
+    folder: Annotated[Path, typer.Argument(help="New folder; becomes a workspace.")],
+    json: Json = False,
+) -> None:
+    """Check every file of an archive, and make it a workspace to train in."""
+    from flows.package import unpack as unpack_package
+
+    unpack_package(archive, folder, as_json=json)
+
+
 app.add_typer(rows)
 
 
