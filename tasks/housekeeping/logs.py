@@ -6,6 +6,7 @@ import json
 import logging
 import logging.handlers
 import os
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,11 @@ def log_file(workspace: Workspace) -> Path:
 
 class _RunFile(logging.handlers.RotatingFileHandler):
     """The file in the workspace; told from handlers that others have put there."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """On a full disk the console says what is wrong, without a traceback for every line."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
 
 
 def _open_file(path: Path) -> _RunFile:

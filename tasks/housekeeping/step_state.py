@@ -6,13 +6,13 @@ import json
 import os
 import platform
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 import psutil
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from tasks.housekeeping.redact import redact
 from tasks.storage import write_json
@@ -68,10 +68,13 @@ def watch_step(workspace: Workspace, step: str, run_id: str) -> Iterator[None]:
         yield
     except Exception as err:
         error = redact(f"{type(err).__name__}: {err}")[:_LONGEST]
-        _write(path, state.model_copy(update={"state": "failed", "since": _now(), "error": error}))
+        with suppress(OSError):  # on a full disk the failure itself is what is to be told
+            failed = {"state": "failed", "since": _now(), "error": error}
+            _write(path, state.model_copy(update=failed))
         raise
     except BaseException:
-        _write(path, state.model_copy(update={"state": "interrupted", "since": _now()}))
+        with suppress(OSError):
+            _write(path, state.model_copy(update={"state": "interrupted", "since": _now()}))
         raise
     path.unlink(missing_ok=True)
 
@@ -81,7 +84,7 @@ def read_step_state(workspace: Workspace, step: str) -> StepState | None:
     try:
         text = _path(workspace, step).read_text(encoding="utf-8")
         state = StepState.model_validate_json(text)
-    except (FileNotFoundError, ValidationError):
+    except (FileNotFoundError, ValueError):  # none, or damaged
         return None
     if state.state == "running" and state.is_alive is False:
         return state.model_copy(update={"state": "interrupted"})
