@@ -85,7 +85,7 @@ class MemoryStore:
         if place is None:
             raise DataError(
                 f"{self.folder} has no memory of the document {text[:60]!r}; "
-                "add it with build_memory"
+                "`clara index --force` adds it, as build_memory does"
             )
         shard, row = place
         return self._shards[shard][row]
