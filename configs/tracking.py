@@ -14,7 +14,7 @@ class TrackingSettings(Settings):
     uri: str | None = Field(
         default=None,
         description="any tracking URI: http(s), sqlite, postgresql, databricks; `${NAME}` in it is "
-        "read from the environment; default: SQLite in the workspace",
+        "read from the environment; default: CLARA_TRACKING_URI, or SQLite in the workspace",
     )
     experiment: str = Field(default="clara")
     registered_model: str = Field(default="clara", description="name in the model registry")

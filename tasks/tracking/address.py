@@ -13,14 +13,26 @@ from tasks.workspace import Workspace
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+URI_VARIABLE = "CLARA_TRACKING_URI"
+
 _CONNECT_S = 3.0
 # MLflow's own patience is minutes; here what fails lies in the spool and is sent later.
 _PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
 
 
 def tracking_uri(config: PipelineConfig, workspace: Workspace) -> str:
-    """The configured MLflow address, references to secrets and all, or SQLite in the workspace."""
-    return config.tracking.uri or f"sqlite:///{workspace.root.resolve()}/mlflow.db"
+    """The configured MLflow address with its references to secrets as they are written.
+
+    Where none is configured, that of the variable CLARA_TRACKING_URI, or SQLite in the workspace.
+    """
+    if has_own_database(config):
+        return f"sqlite:///{workspace.root.resolve()}/mlflow.db"
+    return config.tracking.uri or os.environ[URI_VARIABLE]
+
+
+def has_own_database(config: PipelineConfig) -> bool:
+    """Whether runs are recorded in the workspace itself."""
+    return config.tracking.uri is None and not os.environ.get(URI_VARIABLE)
 
 
 def resolved_uri(config: PipelineConfig, workspace: Workspace) -> str:

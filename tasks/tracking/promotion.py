@@ -13,7 +13,7 @@ from clara_model.evaluation.bootstrap import Comparison, compare_paired
 from clara_model.evaluation.metrics import score
 from configs.schema import PipelineConfig
 from tasks.storage import read_records
-from tasks.tracking.address import open_client, require_listener, resolved_uri
+from tasks.tracking.address import has_own_database, open_client, require_listener, resolved_uri
 from tasks.tracking.versions import CANDIDATE, CHAMPION, STAGE_TAG, version_by_alias
 from tasks.workspace import Workspace
 
@@ -187,7 +187,7 @@ def aliased_folders(config: PipelineConfig, workspace: Workspace) -> set[Path]:
     Raises:
         ServiceError: If MLflow does not answer.
     """
-    if config.tracking.uri is None and not (workspace.root / "mlflow.db").is_file():
+    if has_own_database(config) and not (workspace.root / "mlflow.db").is_file():
         return set()
     client, name = _client(config, workspace), config.tracking.registered_model
     versions = (version_by_alias(client, name, alias) for alias in (CANDIDATE, CHAMPION))

@@ -22,7 +22,7 @@ from tasks.housekeeping.step_state import watch_step
 from tasks.manifests import Manifest
 from tasks.plan import build_plan
 from tasks.storage import hash_file, hash_json, write_json
-from tasks.tracking.address import open_client, resolved_uri
+from tasks.tracking.address import has_own_database, open_client, resolved_uri
 from tasks.tracking.outbox import Outbox, open_outbox
 from tasks.tracking.spool import spool_folder
 from tasks.tracking.system import sample_system
@@ -276,7 +276,7 @@ def _add_run(
 ) -> None:
     # A server decides itself where artifacts go; beside SQLite they lie in the workspace.
     location = None
-    if tracker.config.tracking.uri is None:
+    if has_own_database(tracker.config):
         location = (tracker.workspace.root / "mlartifacts").resolve().as_uri()
     tracker.outbox.add(
         do="run", ref=ref, parent=parent, name=name, identity=identity, tags=tags, at=_now(),
