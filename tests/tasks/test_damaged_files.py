@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,12 @@ import pytest
 
 from clara_model.errors import DataError
 from clara_model.rows import read_jsonl
+from tasks.leases import FolderLeases, hold_lease, read_leases
 from tasks.llm.cache import Reply, ReplyCache
 from tasks.manifests import hash_path
 from tasks.negatives.embeddings import EmbeddingCache
 from tasks.storage import Journal, Reject, hash_file, read_records, replace_rejects, write_jsonl
+from tasks.tracking.spool import SpoolFile, read_from
 from tasks.workspace import Workspace
 
 
@@ -87,3 +90,23 @@ def test_a_row_that_is_not_text_is_named_with_the_remedy(tmp_path: Path) -> None
     path.write_bytes(b'{"a": "1"}\n{"a": "\xff"}\n')
     with pytest.raises(DataError, match=r"rows.jsonl:2: not JSON \(not UTF-8\); mend the line"):
         list(read_jsonl(path))
+
+
+def test_garbage_in_a_lease_is_nobodys_and_expires(tmp_path: Path) -> None:
+    (tmp_path / "mine.json").write_bytes(b"\xff\x00 garbage")
+    assert read_leases(tmp_path) == {}
+    with hold_lease("mine", FolderLeases(tmp_path), expires_s=0.5) as hold:
+        assert hold.waited
+
+
+def test_a_spool_line_torn_by_a_full_disk_costs_only_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = SpoolFile(tmp_path)
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", lambda handle, data, real=os.write: real(handle, data[:5]))
+        with pytest.raises(OSError, match="No space left"):
+            file.append({"n": 1})
+    file.append({"n": 2})
+    file.close()
+    assert [record for _, record in read_from(file.path, 0)] == [{"n": 2}]
