@@ -24,7 +24,7 @@ from tasks.storage import hash_file
 
 DOCUMENTS = ("lantern_bridge.md", "night_of_lamps_guide.md")
 STEPS_OF_STAGE2 = 40
-_PRIVATE = ("mlflow.db*", "mlruns", "tracking", "leases", "progress")
+_PRIVATE = ("mlflow.db*", "mlruns", "mlartifacts", "tracking", "leases", "progress")
 
 
 class Drill(Pipeline):
