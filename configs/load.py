@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from clara_model.errors import ConfigError
+from configs.machine import machine_settings
 from configs.schema import PipelineConfig
 
 DEFAULT_CONFIG = Path("configs/quickstart.yaml")
@@ -23,12 +24,13 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> PipelineConf
 
     Args:
         path: The YAML file.
-        overrides: Values that replace the file's, each "dotted.key=value"; the value is YAML.
+        overrides: Values that replace the file's, each "dotted.key=value"; the value is YAML. Those
+            of CLARA_MACHINE_SETTINGS come before them.
 
     Raises:
         ConfigError: If file, key or value is wrong; the message names file, line, key and remedy.
     """
-    return load_settings(path, overrides, PipelineConfig)
+    return load_settings(path, [*machine_settings(), *overrides], PipelineConfig)
 
 
 def load_settings(path: Path | str, overrides: Sequence[str], schema: type[Schema]) -> Schema:

@@ -136,7 +136,9 @@ class TrainingSettings(Settings):
     world: WorldSettings = Field(default_factory=WorldSettings)
     num_processes: PositiveInt = Field(default=1, description="ranks on this machine")
     zero_stage: Literal[0, 1, 2, 3] = Field(default=2, description="DeepSpeed ZeRO stage")
-    precision: Literal["fp32", "bf16", "fp16"] = Field(default="fp32")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        default="fp32", description="auto: what the machine that trains is best at"
+    )
     threads: NonNegativeInt = Field(default=0, description="CPU threads a rank; 0: all cores")
     offload: Literal["none", "optimizer", "all"] = Field(
         default="none", description="what ZeRO keeps in CPU memory (all: stage 3 only)"

@@ -14,6 +14,7 @@ from clara_model.training.dataset import count_micro_batches
 from clara_model.training.metrics import read_metrics
 from clara_model.training.spec import TrainSpec
 from configs.schema import PipelineConfig
+from tasks.training.accelerator_profile import detect_accelerator
 from tasks.training.cost import (
     count_operations,
     count_trained,
@@ -32,6 +33,7 @@ from tasks.training.launch import build_spec
 from tasks.training.machine import Machine, named_gpu, this_machine
 from tasks.workspace import Workspace
 
+_BEST = {"T4": "fp16", "V100": "fp16"}  # of the GPUs that have no bf16
 _FITS = 0.9  # share of a device's memory that may be planned for
 
 
@@ -90,6 +92,10 @@ def plan_stages(
     size = measure_decoder(config.model, workspace)
     width, inner = (size.hidden, size.inner) if size else (1024, 4096)
     training = config.training
+    if training.precision == "auto":
+        best = detect_accelerator().precision if gpu is None else _BEST.get(gpu, "bf16")
+        training = training.model_copy(update={"precision": best})
+        config = config.model_copy(update={"training": training})
     if gpu is None:
         machine = this_machine(training.precision, width, inner)
     else:

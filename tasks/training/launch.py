@@ -26,6 +26,7 @@ from clara_model.training.spec import MEMORY_PROGRESS, ModelPart, StagePart, Tra
 from configs.schema import PipelineConfig
 from tasks.manifests import hash_path
 from tasks.storage import StepResult, hash_json, write_text
+from tasks.training.accelerator_profile import choose_precision, let_precision_change
 from tasks.training.failure import describe_failure
 from tasks.training.follow import MetricsFollower
 from tasks.workspace import Workspace
@@ -108,7 +109,10 @@ def build_spec(config: PipelineConfig, workspace: Workspace, stage: Stage) -> Tr
     if stage == "stage3" and config.negatives.strategies.memory > 0:
         documents = workspace.end_to_end_memory
     inputs = [path for path in (documents, world, base, init) if path is not None]
-    return TrainSpec(
+    work = (workspace.progress / stage).resolve()
+    is_auto = training.precision == "auto"
+    precision = choose_precision(work) if is_auto else training.precision
+    spec = TrainSpec(
         stage=stage,
         documents=documents.resolve(),
         world=world.resolve() if world else None,
@@ -116,14 +120,16 @@ def build_spec(config: PipelineConfig, workspace: Workspace, stage: Stage) -> Tr
         base=base,
         init=init.resolve() if init else None,
         output=(workspace.models / stage).resolve(),
-        work=(workspace.progress / stage).resolve(),
+        work=work,
         logs=(workspace.logs / stage).resolve(),
         memory=(workspace.memory / "store").resolve() if stage == "stage3" else None,
         inputs_hash=hash_json([hash_path(path, workspace) for path in inputs]),
         model=ModelPart(**_known(ModelPart, config.model.model_dump())),
         training=StagePart(**_known(StagePart, getattr(training, stage).model_dump())),
-        **_known(TrainSpec, training.model_dump(exclude={"world"})),
+        precision=precision,
+        **_known(TrainSpec, training.model_dump(exclude={"world", "precision"})),
     )
+    return let_precision_change(spec) if is_auto else spec
 
 
 def _known(part: type[BaseModel], values: dict[str, Any]) -> dict[str, Any]:
