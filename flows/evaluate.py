@@ -39,6 +39,6 @@ def evaluate(
         folder = evaluation_folder(settings, ws)
         run.step("evaluate", lambda _: evaluate_task(settings, ws), [folder / "summary.json"])
         run.step("report", lambda _: report_task(settings, ws), [folder / "report.html"])
-        if run.outcomes["evaluate"].state == "done":
+        if "done" in (run.outcomes["evaluate"].state, run.outcomes["report"].state):
             log_evaluation(run.tracker, settings, ws)
         tracking.register_stages(settings, run.tracker, ws)

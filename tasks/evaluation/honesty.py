@@ -10,6 +10,7 @@ from tasks.evaluation.names import names_of
 Summary = dict[str, Any]
 
 FEW_QUESTIONS = 30
+_PAIRS_NAMED = 4
 _EMBEDDED = ("embedded", "rule")  # how rows name the endpoint that stands in for an LLM
 
 
@@ -58,9 +59,9 @@ def _about_benchmarks(summary: Summary) -> Iterator[Note]:
         if benchmark.get("is_public"):
             yield Note(
                 name,
-                "The pool is this file's own passages unless a corpus was given, so `normal` is "
-                "easier than retrieval from all of Wikipedia, as the paper has it; and a sample "
-                "of the questions is not the whole set.",
+                "The pool is this file's own passages unless a corpus was given, so the normal "
+                "setting is easier than retrieval from all of Wikipedia, as the paper has it; and "
+                "a sample of the questions is not the whole set.",
             )
         if n < FEW_QUESTIONS:
             yield Note(
@@ -120,6 +121,14 @@ def _about_comparisons(summary: Summary) -> Iterator[Note]:
                 f"{pair} in {names.get(row['metric'], row['metric'])}"
             )
     for benchmark, pairs in undecided.items():
+        if len(pairs) > _PAIRS_NAMED:
+            tests = sum(row["benchmark"] == benchmark for row in summary["comparisons"])
+            yield Note(
+                benchmark,
+                f"No difference shown by the paired test in {len(pairs)} of {tests} pairs; the "
+                "table of pairs names them.",
+            )
+            continue
         yield Note(
             benchmark,
             "No difference shown by the paired test (an interval that includes zero, or p of 0.05 "

@@ -167,7 +167,11 @@ def _answers(
         "lead": lead,
         "main": main,
         "more": [m for m in dict.fromkeys((*ordered, *sorted(there))) if m not in main],
-        "groups": {m: group for group, members in groups.items() for m in members},
+        "groups": {
+            group: own
+            for group, members in groups.items()
+            if (own := [metric for metric in members if metric in there])
+        },
         "paper": _beside_paper("answers", name, setting, rows, _PAPER),
     }
 
