@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from configs.base import Settings
+from configs.launcher import LauncherSettings
 
 
 class StageSettings(Settings):
@@ -134,7 +135,8 @@ class TrainingSettings(Settings):
     stage2: Stage2Settings = Field(default_factory=Stage2Settings)
     stage3: Stage3Settings = Field(default_factory=Stage3Settings)
     world: WorldSettings = Field(default_factory=WorldSettings)
-    num_processes: PositiveInt = Field(default=1, description="ranks on this machine")
+    num_processes: PositiveInt = Field(default=1, description="ranks on each machine")
+    launcher: LauncherSettings = Field(default_factory=LauncherSettings)
     zero_stage: Literal[0, 1, 2, 3] = Field(default=2, description="DeepSpeed ZeRO stage")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         default="fp32", description="auto: what the machine that trains is best at"

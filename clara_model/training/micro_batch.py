@@ -152,7 +152,7 @@ def available_memory(spec: TrainSpec) -> int:
     """Bytes of main memory that a rank on this machine may still use."""
     import psutil
 
-    return int(psutil.virtual_memory().available) // spec.num_processes
+    return int(psutil.virtual_memory().available) // spec.ranks_per_node
 
 
 def _identity(spec: TrainSpec) -> str:

@@ -17,7 +17,7 @@ MEMORY_PROGRESS = "memory.json"  # in the logs: documents compressed so far, and
 _PLACES = {"documents", "world", "base", "init", "output", "work", "logs", "memory"}
 _NEUTRAL = {
     "threads", "keep_checkpoints", "resume", "checkpoint_every", "checkpoint_minutes",
-    "micro_batch_size", "num_processes", "zero_stage", "offload", "gradient_checkpointing",
+    "micro_batch_size", "num_processes", "nodes", "zero_stage", "offload", "gradient_checkpointing",
     "compile", "loss_chunk", "attention",
 }  # fmt: skip
 
@@ -93,6 +93,8 @@ class TrainSpec(_Part):
         logs: Folder of `metrics.jsonl` and the log; it stays.
         memory: Folder of the memory store (stage 3).
         inputs_hash: Hash of the contents of rows, base and starting point.
+        num_processes: Ranks, of all machines.
+        nodes: Machines.
         threads: CPU threads a rank; 0 leaves the choice to torch.
         precision: Of the frozen weights and of what is computed. In bf16 and fp16 the optimizer
             keeps the trained weights in float32 as well and updates those, in every ZeRO stage;
@@ -119,6 +121,7 @@ class TrainSpec(_Part):
     model: ModelPart
     training: StagePart
     num_processes: int = 1
+    nodes: int = 1
     zero_stage: Literal[0, 1, 2, 3] = 2
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     threads: int = 0
@@ -158,6 +161,11 @@ class TrainSpec(_Part):
             "ZeRO stage": self.zero_stage,
             "offload": self.offload,
         }
+
+    @property
+    def ranks_per_node(self) -> int:
+        """Ranks on each machine."""
+        return self.num_processes // self.nodes
 
     @property
     def metrics_path(self) -> Path:

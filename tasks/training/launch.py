@@ -3,38 +3,36 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
-import signal
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from pydantic import BaseModel
 
 from clara_model.config import Stage
 from clara_model.errors import ConfigError, LaunchError
 from clara_model.training.metrics import read_metrics
-from clara_model.training.process import GRACE_S, LIFELINE
 from clara_model.training.progress import find_start
 from clara_model.training.spec import MEMORY_PROGRESS, ModelPart, StagePart, TrainSpec
+from configs.launcher import LauncherSettings
 from configs.schema import PipelineConfig
 from tasks.manifests import hash_path
 from tasks.storage import StepResult, hash_json, write_text
 from tasks.training.accelerator_profile import choose_precision, let_precision_change
 from tasks.training.failure import describe_failure
 from tasks.training.follow import MetricsFollower
+from tasks.training.launchers import build_command
+from tasks.training.processes import started_ranks
 from tasks.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
 OnMetrics = Callable[[list[dict[str, Any]]], None]
 
+SPEC = "spec.json"
+_HERE = LauncherSettings()
 _POLL_S = 0.25
 _EDGE = 0.05  # the first and last share of the steps that "first" and "last" loss average over
 
@@ -65,10 +63,14 @@ def train_stage(
     spec = build_spec(config, workspace, stage)
     if restart:
         spec = spec.model_copy(update={"resume": "restart"})
-    return train_spec(spec, on_metrics)
+    return train_spec(spec, on_metrics, config.training.launcher)
 
 
-def train_spec(spec: TrainSpec, on_metrics: OnMetrics | None = None) -> StepResult:
+def train_spec(
+    spec: TrainSpec,
+    on_metrics: OnMetrics | None = None,
+    launcher: LauncherSettings = _HERE,
+) -> StepResult:
     """Train what a spec says, as `train_stage` does."""
     started = time.monotonic()
     find_start(spec)
@@ -76,9 +78,12 @@ def train_spec(spec: TrainSpec, on_metrics: OnMetrics | None = None) -> StepResu
     spec.work.mkdir(parents=True, exist_ok=True)
     for path in (spec.logs / MEMORY_PROGRESS, spec.stopped_path, *_error_paths(spec)):
         path.unlink(missing_ok=True)
-    path = spec.work / "spec.json"
+    path = spec.work / SPEC
     write_text(path, spec.model_dump_json(indent=2) + "\n")
-    _run(spec, _command(spec, path), on_metrics)
+    command = build_command(spec, path, launcher)
+    if launcher.needs_joiners:
+        log.info("%s: meets the other machines at %s", spec.stage, launcher.address)
+    _run(spec, command, on_metrics)
     lines = read_metrics(spec.metrics_path)
     shutil.rmtree(spec.work)
     return StepResult(counts=_counts(spec, lines, time.monotonic() - started))
@@ -127,7 +132,9 @@ def build_spec(config: PipelineConfig, workspace: Workspace, stage: Stage) -> Tr
         model=ModelPart(**_known(ModelPart, config.model.model_dump())),
         training=StagePart(**_known(StagePart, getattr(training, stage).model_dump())),
         precision=precision,
-        **_known(TrainSpec, training.model_dump(exclude={"world", "precision"})),
+        num_processes=training.num_processes * training.launcher.nodes,
+        nodes=training.launcher.nodes,
+        **_known(TrainSpec, training.model_dump(exclude={"world", "precision", "num_processes"})),
     )
     return let_precision_change(spec) if is_auto else spec
 
@@ -136,49 +143,12 @@ def _known(part: type[BaseModel], values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name in part.model_fields}
 
 
-def _command(spec: TrainSpec, path: Path) -> list[str]:
-    worker = ["-m", "clara_model.training.worker", str(path)]
-    if spec.num_processes == 1:
-        return [sys.executable, *worker]
-    launcher = ["-m", "torch.distributed.run", "--standalone"]
-    return [sys.executable, *launcher, "--nproc_per_node", str(spec.num_processes), *worker]
-
-
-def _environment(spec: TrainSpec) -> dict[str, str]:
-    project = str(Path(__file__).resolve().parents[2])
-    paths = [project, os.environ.get("PYTHONPATH", "")]
-    environment = {
-        **os.environ,
-        LIFELINE: "1",
-        # How long torchrun leaves the others time to save, or to find that a rank is gone.
-        "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(int(GRACE_S)),
-        "PYTHONPATH": os.pathsep.join(filter(None, paths)),
-        "PYTHONUNBUFFERED": "1",
-        "TOKENIZERS_PARALLELISM": "false",
-    }
-    if spec.threads:
-        environment["OMP_NUM_THREADS"] = str(spec.threads)
-    if spec.num_processes == 1:
-        environment |= {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1",
-                        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}  # fmt: skip
-    elif not spec.threads:
-        share = max((os.cpu_count() or 1) // spec.num_processes, 1)
-        environment["OMP_NUM_THREADS"] = str(share)
-    return environment
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def _run(spec: TrainSpec, command: list[str], on_metrics: OnMetrics | None) -> None:
     """Run the processes to their end, showing progress and handing metrics on."""
     log_start = spec.log_path.stat().st_size if spec.log_path.exists() else 0
     with (
         spec.log_path.open("ab") as output,
-        _child(command, spec, output) as child,
+        started_ranks(command, spec, output) as child,
         MetricsFollower(spec, on_metrics) as follower,
     ):
         while child.poll() is None:
@@ -198,40 +168,6 @@ def _run(spec: TrainSpec, command: list[str], on_metrics: OnMetrics | None) -> N
         "started again, it continues after its last checkpoint.\n"
         f"{cause}\n(the whole log: {spec.log_path})"
     )
-
-
-@contextmanager
-def _child(
-    command: list[str], spec: TrainSpec, output: IO[bytes]
-) -> Iterator[subprocess.Popen[bytes]]:
-    """The processes, in a group of their own that does not outlive this block or this process."""
-    # Nothing is ever written to the pipe. It closes with this process, and so ends the ranks.
-    child = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT,
-        env=_environment(spec), start_new_session=True,
-    )  # fmt: skip
-    try:
-        yield child
-    finally:
-        _end_group(child)
-        if child.stdin is not None:
-            child.stdin.close()
-
-
-def _end_group(child: subprocess.Popen[bytes]) -> None:
-    """Have the processes save and end; end them if they do not."""
-    if child.poll() is not None:
-        return
-    os.killpg(child.pid, signal.SIGTERM)
-    log.info("stopping after the running step; again Ctrl-C stops at once")
-    try:
-        child.wait(GRACE_S + _POLL_S)
-    except subprocess.TimeoutExpired:
-        log.warning("the running step did not end in %.0f s; it will be repeated", GRACE_S)
-    finally:
-        if child.poll() is None:
-            os.killpg(child.pid, signal.SIGKILL)
-            child.wait()
 
 
 def _error_paths(spec: TrainSpec) -> list[Path]:
