@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from prefect import task
@@ -13,7 +14,6 @@ from prefect.client.orchestration import get_client
 from prefect.futures import PrefectFuture, as_completed
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
-from prefect.utilities.annotations import quote
 
 from clara_model.errors import ConfigError
 from configs.sharding import ShardingSettings
@@ -21,11 +21,10 @@ from tasks.sharding.shards import FanOut
 
 
 @task(name="shard", task_run_name="{name}", cache_policy=NO_CACHE, persist_result=False)
-def shard_task(name: str, work: tuple[Callable[[Any], Any], Any]) -> Any:
-    """Do one shard of a data step: a function and its argument."""
+def shard_task(name: str, work: Callable[[], Any]) -> Any:
+    """Do one shard of a data step."""
     del name  # names the task run
-    function, shard = work
-    return function(shard)
+    return work()
 
 
 @contextmanager
@@ -116,8 +115,8 @@ def _run(
         while waiting and len(under_way) < limit:
             number, shard = waiting.popleft()
             title = f"{name} {number} of {len(shards)}"
-            # Quoted: there are no futures in it to look for.
-            parameters = {"name": title, "work": quote((work, shard))}
+            # One function: there are no futures in it, and nobody looks for them.
+            parameters = {"name": title, "work": partial(work, shard)}
             under_way.append(runner.submit(shard_task, parameters=parameters))
         ended = next(as_completed(under_way))
         under_way.remove(ended)
