@@ -87,3 +87,14 @@ def test_schedules_are_a_nightly_pipeline_and_a_weekly_evaluation_both_off() -> 
     assert all(schedule["active"] is False for schedule in schedules.values())
     assert schedules["pipeline"]["cron"].split()[2:] == ["*", "*", "*"]
     assert schedules["evaluate"]["cron"].split()[2:] == ["*", "*", "0"]
+
+
+def test_a_worker_elsewhere_works_in_its_own_copy_of_the_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (step,) = TREE["pull"]
+    ((name, arguments),) = step.items()
+    module, _, function = name.rpartition(".")
+    found = getattr(importlib.import_module(module), function)(**arguments)
+    assert Path(found["directory"]) == ROOT == Path.cwd()
