@@ -1,0 +1,146 @@
+"""The Colab notebook executed here: cut off and continued elsewhere, and as a Prefect worker."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+from s3_server import s3_server
+from small_pipeline import ROOT, Pipeline
+
+from tasks.travel.remote import Remote
+
+pytestmark = pytest.mark.slow
+
+REMOTE = "s3://bucket/colab"
+STAGES = ("stage1", "stage2", "stage3")
+
+
+@pytest.fixture(scope="module")
+def archive(documents: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Rows of a small pipeline, packed; stage 1 takes long enough to be cut."""
+    pipeline = Pipeline(tmp_path_factory.mktemp("rows"), documents)
+    settings = yaml.safe_load(pipeline.config.read_text())
+    settings["training"]["stage1"] |= {"steps": 120, "checkpoint_every": 10}
+    pipeline.config.write_text(yaml.safe_dump(settings))
+    for command in ("extract", "caption", "synthesize", "mine"):
+        pipeline.clara(command)
+    out = pipeline.folder / "data.tar.gz"
+    pipeline.clara("package", "--out", str(out))
+    return out
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[dict[str, str]]:
+    with pytest.MonkeyPatch.context() as patch, s3_server("bucket") as environment:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        yield environment
+
+
+def start_notebook(folder: Path, **settings: str) -> subprocess.Popen[str]:
+    folder.mkdir(parents=True, exist_ok=True)
+    environment = {
+        **os.environ, **settings, "CLARA_COLAB_PROJECT": str(ROOT), "OMP_NUM_THREADS": "1",
+        "PREFECT_HOME": str(folder / "prefect"), "IPYTHONDIR": str(folder / "ipython"),
+    }  # fmt: skip
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "tests/support/notebook_runner.py"),
+         str(ROOT / "notebooks/colab_worker.ipynb")],
+        cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+
+
+def kill_all(process: subprocess.Popen[str]) -> None:
+    """kill -9 of the notebook, its kernel, and all that it started: the machine is gone."""
+    family = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
+    for member in family:
+        member.kill()
+    process.communicate()
+
+
+def test_a_cut_session_is_continued_by_the_next_one(
+    archive: Path, server: dict[str, str], tmp_path: Path
+) -> None:
+    def session(name: str) -> subprocess.Popen[str]:
+        return start_notebook(
+            tmp_path / name, CLARA_COLAB_WAY="archive", CLARA_COLAB_ARCHIVE=str(archive),
+            CLARA_COLAB_WORKSPACE=str(tmp_path / name / "workspace"), CLARA_COLAB_REMOTE=REMOTE,
+        )  # fmt: skip
+
+    remote, first = Remote(REMOTE), session("first")
+    end = time.monotonic() + 600
+    while not any(n.endswith("FILES.json") for n in remote.list_files("checkpoints/stage1")):
+        assert first.poll() is None, first.communicate()[0]
+        assert time.monotonic() < end
+        time.sleep(0.2)
+    kill_all(first)
+    assert "manifests/stage1.json" not in remote.list_files("manifests")
+
+    second = session("second")
+    output, _ = second.communicate(timeout=900)
+    assert second.returncode == 0, output
+    assert "micro_batch_size" in output  # the machine's settings were found
+    log = (tmp_path / "second/workspace/logs/stage1/train.log").read_text()
+    assert "continuing after step" in log
+    lines = (tmp_path / "second/workspace/logs/stage1/metrics.jsonl").read_text().splitlines()
+    assert len(lines) == 120  # of both sessions
+    assert {f"manifests/{stage}.json" for stage in STAGES} <= set(remote.list_files("manifests"))
+    assert remote.list_files("checkpoints") == {}
+    assert any(n.startswith("models/stage3/") for n in remote.list_files("models"))
+
+
+def test_as_a_worker_it_does_the_runs_that_wait_for_the_pool(archive: Path, tmp_path: Path) -> None:
+    from test_deployments import free_port
+
+    api = f"http://127.0.0.1:{(port := free_port())}/api"
+    environment = {**os.environ, "PREFECT_HOME": str(tmp_path / "server"), "PREFECT_API_URL": api,
+                   "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}  # fmt: skip
+
+    def command(*arguments: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", *arguments], cwd=ROOT, env=environment, capture_output=True,
+            stdin=subprocess.DEVNULL, text=True, timeout=300,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    workspace = tmp_path / "workspace"
+    command("flows.cli", "unpack", str(archive), str(workspace))
+    serving = subprocess.Popen(
+        [sys.executable, "-m", "prefect", "server", "start", "--port", str(port)],
+        env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        wait_until_healthy(api, serving)
+        command("flows.cli", "deploy")
+        command("prefect", "deployment", "run", "train-stage1/train-stage1",
+                "--param", f"config={workspace / 'config.yaml'}")  # fmt: skip
+        notebook = start_notebook(
+            tmp_path / "colab", CLARA_COLAB_WAY="prefect", PREFECT_API_URL=api,
+            CLARA_COLAB_ONCE="yes",
+        )  # fmt: skip
+        output, _ = notebook.communicate(timeout=900)
+        assert notebook.returncode == 0, output
+        assert (workspace / "manifests/stage1.json").is_file(), output
+        assert "COMPLETED" in command("prefect", "flow-run", "ls", "--state", "COMPLETED").upper()
+    finally:
+        kill_all(serving)  # type: ignore[arg-type]
+
+
+def wait_until_healthy(api: str, process: subprocess.Popen[bytes]) -> None:
+    from flows.services import answers
+
+    for _ in range(600):
+        assert process.poll() is None
+        if answers(f"{api}/health"):
+            return
+        time.sleep(0.2)
+    raise TimeoutError(api)
