@@ -13,8 +13,8 @@ import psutil
 import pytest
 import yaml
 from s3_server import s3_server
-from small_pipeline import ROOT, Pipeline
 
+from small_pipeline import ROOT, Pipeline
 from tasks.travel.remote import Remote
 
 pytestmark = pytest.mark.slow
