@@ -6,11 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from configs.schema import PipelineConfig
 from tasks.evaluation.charts import Line, line_chart
 from tasks.evaluation.names import NAMES, setting_words
+from tasks.evaluation.report import environment
 from tasks.storage import Record, write_json, write_text
 from tasks.sweep import list_variants
 from tasks.workspace import Workspace
@@ -28,7 +27,9 @@ def write_sweep(config: PipelineConfig, workspace: Workspace) -> Path:
     Variants without an evaluation are named in `missing` and left out.
     """
     assert config.sweep is not None
-    sweep: Record = {"key": config.sweep.key, "variants": [], "missing": []}
+    sweep: Record = {
+        "key": config.sweep.key, "variants": [], "missing": [], "leads": {}, "titles": {},
+    }  # fmt: skip
     for variant in list_variants(config, workspace):
         path = variant.workspace.evaluation / "summary.json"
         if not path.is_file():
@@ -39,29 +40,28 @@ def write_sweep(config: PipelineConfig, workspace: Workspace) -> Path:
                  "workspace": str(variant.workspace.root.relative_to(workspace.root))}  # fmt: skip
         own = {name: summary[name] for name in ("model", "scores", "retrieval")}
         sweep["variants"].append({**place, **own})
+        for benchmark in summary.get("benchmarks", ()):
+            sweep["leads"][benchmark["name"]] = benchmark.get("lead", "em")
+            if benchmark.get("title"):
+                sweep["titles"][benchmark["name"]] = benchmark["title"]
     write_json(workspace.root / "sweep.json", sweep)
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     page = workspace.root / "sweep.html"
-    template = environment.get_template("sweep.html.j2")
-    write_text(page, template.render(sweep=sweep, parts=_parts(sweep), names=NAMES))
+    template = environment().get_template("sweep.html.j2")
+    parts = _parts(sweep)
+    names = {part["metric"]: part["metric"] for part in parts} | NAMES | sweep["titles"]
+    write_text(page, template.render(sweep=sweep, parts=parts, names=names))
     return page
 
 
 def tabulate(sweep: Record) -> list[Record]:
-    """A row a variant for every benchmark, setting and metric; missing scores are None.
+    """A row a variant for every benchmark, setting and leading metric; missing scores are None.
 
     Returns:
         Tables with `benchmark`, `setting`, `metric`, `n`, `systems`, and `rows` of (value, metric
         of each system).
     """
-    tables = []
-    for source, metric, systems in _CHARTS:
+    tables, leads = [], sweep.get("leads", {})
+    for source, usual, systems in _CHARTS:
         found = {
             (variant["label"], row["benchmark"], row["setting"], row["system"]): row
             for variant in sweep["variants"]
@@ -73,10 +73,11 @@ def tabulate(sweep: Record) -> list[Record]:
             shown = [system for system in systems if system in there]
             if not shown:
                 continue
+            metric = usual if source == "retrieval" else leads.get(benchmark, usual)
             rows = []
             for variant in sweep["variants"]:
                 own = [found.get((variant["label"], benchmark, setting, s)) for s in shown]
-                rows.append((variant["value"], [row and row["metrics"][metric] for row in own]))
+                rows.append((variant["value"], [row and row["metrics"].get(metric) for row in own]))
             n = max(row["n"] for key, row in found.items() if key[1:3] == (benchmark, setting))
             tables.append({"benchmark": benchmark, "setting": setting, "metric": metric, "n": n,
                            "systems": shown, "rows": rows})  # fmt: skip
@@ -92,7 +93,7 @@ def _parts(sweep: Record) -> list[dict[str, Any]]:
             Line(NAMES[system], [metrics[place] for _, metrics in table["rows"]], system)
             for place, system in enumerate(table["systems"])
         ]
-        title = f"{NAMES[table['metric']]} by {sweep['key']}"
+        title = f"{NAMES.get(table['metric'], table['metric'])} by {sweep['key']}"
         k = max(variant["model"]["generation_top_k"] for variant in sweep["variants"])
         words = setting_words(table["setting"], k)
         parts.append({**table, "chart": line_chart(lines, labels, title), "words": words})
