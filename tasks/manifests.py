@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 import logging
 import platform
+import resource
 import subprocess
 import time
 from collections.abc import Callable, Iterable
@@ -88,7 +89,7 @@ def run_step(step: Step, workspace: Workspace, work: Callable[[], StepResult]) -
             "`clara run` makes everything that is missing"
         )
     before = fingerprint(step, workspace)
-    started = time.monotonic()
+    started, worked = time.monotonic(), _processor_seconds()
     result = work()
     absent = [str(path) for path in step.outputs if not path.exists()]
     if absent:
@@ -104,6 +105,7 @@ def run_step(step: Step, workspace: Workspace, work: Callable[[], StepResult]) -
         "outputs": _hash_all(step.outputs, workspace),
         "counts": result.counts,
         "seconds": round(time.monotonic() - started, 2),
+        "cpu_seconds": round(_processor_seconds() - worked, 2),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "code_version": code_version(),
         "python": platform.python_version(),
@@ -177,6 +179,12 @@ def _read_known(path: Path) -> dict[str, list[Any]]:
     except (FileNotFoundError, ValueError):
         return {}
     return known if isinstance(known, dict) else {}
+
+
+def _processor_seconds() -> float:
+    """Of this process and of children that have ended; what others did elsewhere is not in it."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in used)
 
 
 def _hash_all(paths: tuple[Path, ...], workspace: Workspace) -> dict[str, str]:
