@@ -114,8 +114,10 @@ def _candidates(
         num_candidates=settings.num_candidates,
         retrieve=open_retrieve(settings.retriever, workspace),
     )
-    head: Record = {"key": key, "audit": asdict(audit)}
-    write_jsonl(path, [head, *(_row(one) for one in asked)])
+    rows = [_row(one) for one in asked]
+    # The audit holds for these rows: a file that was changed by hand is made, and audited, again.
+    head: Record = {"key": key, "rows": hash_json(rows), "audit": asdict(audit)}
+    write_jsonl(path, [head, *rows])
     return asked, audit
 
 
@@ -140,6 +142,9 @@ def _read(path: Path, key: str, loaded: LoadedBenchmark) -> tuple[list[Asked], A
     try:
         head, *rows = read_records(path)
         if head.get("key") != key or len(rows) != len(loaded.samples):
+            return None
+        if head.get("rows") != hash_json(rows):
+            log.warning("%s was changed, and is made again", path)
             return None
         asked = [
             Asked(sample, tuple(Document(*d) for d in row["candidates"]), tuple(row["golds"]))

@@ -174,6 +174,35 @@ def test_another_checkpoint_is_asked_again_and_others_are_not(
     assert set(asked) == {"stage2", "encoder"}
 
 
+def test_lack_of_memory_halves_the_batch_and_empties_no_answer(
+    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    from clara_model import Clara
+
+    workspace = tiny_workspace(tmp_path, shared)
+    changed = {"systems": ["base"], "held_out": ["world"], "settings": ["oracle"], "batch_size": 6}
+    config = tiny_config(workspace)
+    evaluation = config.evaluation.model_copy(update=changed)
+    config = config.model_copy(update={"evaluation": evaluation})
+    real, sizes = Clara.answer_from_full_text, []
+
+    def answer(model, questions, *arguments, **options):
+        sizes.append(len(questions))
+        if len(questions) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(model, questions, *arguments, **options)
+
+    monkeypatch.setattr(Clara, "answer_from_full_text", answer)
+    evaluate(config, workspace)
+    assert sizes == [6, 3, 1, 1, 1, 1, 1, 1] or sizes == [6, 3, 2, 2, 2]
+    place = workspace.root / "evaluations" / "systems" / "predictions"
+    rows = read_records(place / "world.oracle.text_base.jsonl")
+    assert len(rows) == 6
+    assert all(row["answer"] for row in rows)
+
+
 def test_missing_stage_is_named_with_its_command(shared: Path, tmp_path: Path) -> None:
     workspace = tiny_workspace(tmp_path, shared, questions=2)
     (workspace.models / "stage3").rename(tmp_path / "elsewhere")

@@ -72,6 +72,15 @@ def test_damaged_candidates_are_made_again(folder, tmp_path):
     assert load(folder, tmp_path, settings=["normal"]) == first
 
 
+def test_golds_put_into_kept_candidates_of_normal_do_not_stay_there(folder, tmp_path):
+    first = load(folder, tmp_path, settings=["normal"], num_candidates=1)
+    kept = tmp_path / "w/evaluation/candidates/nq.normal.jsonl"
+    head, row, *others = [json.loads(line) for line in kept.read_text().splitlines()]
+    given = {**row, "candidates": [["House 5", "Its paint is brown."]], "golds": [0]}
+    kept.write_text("\n".join(map(json.dumps, [head, given, *others])))
+    assert load(folder, tmp_path, settings=["normal"], num_candidates=1) == first
+
+
 def test_corpus_folder_takes_the_pools_place(folder, tmp_path):
     corpus = tmp_path / "corpus"
     corpus.mkdir()
