@@ -21,6 +21,9 @@ def place_workspace(tree: Any) -> Any:
     """Turn a `workspace` that is a URI into `remote` (the URI) and a local folder that mirrors it.
 
     A file:// URI is a folder like any other.
+
+    Raises:
+        ValueError: If the address holds a password; it is not repeated.
     """
     if not isinstance(tree, dict) or not isinstance(tree.get("workspace"), str):
         return tree
@@ -29,6 +32,11 @@ def place_workspace(tree: Any) -> Any:
         return tree
     if uri.startswith("file://"):
         return tree | {"workspace": unquote(urlparse(uri).path)}
+    if urlparse(uri).password is not None:
+        raise ValueError(
+            "workspace: the address holds a password; give credentials by the environment of the "
+            "store's own tools (docs/workspaces.md)"
+        )
     uri = uri.rstrip("/")
     execution = tree.get("execution")
     cache = execution.get("cache") if isinstance(execution, dict) else None

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from clara_model.errors import ConfigError
+from configs.load import load_config
 from configs.schema import PipelineConfig
 
 
@@ -37,3 +39,9 @@ def test_a_remote_uri_has_a_local_folder_of_its_own(
 def test_the_cache_can_be_named(tmp_path: Path) -> None:
     tree = {"workspace": "s3://a/w", "execution": {"cache": str(tmp_path)}}
     assert PipelineConfig.model_validate(tree).workspace.is_relative_to(tmp_path)
+
+
+def test_a_password_in_an_address_is_refused_and_not_repeated() -> None:
+    with pytest.raises(ConfigError, match="holds a password") as caught:
+        load_config("configs/quickstart.yaml", ["workspace=sftp://me:swordfish@host/w"])
+    assert "swordfish" not in str(caught.value)
