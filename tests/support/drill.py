@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -103,11 +104,15 @@ def write_documents(folder: Path) -> Path:
 
 def kill_tree(pid: int) -> None:
     """kill -9 of a process and of all that it has started, in whatever session."""
-    processes = [psutil.Process(pid)]
-    processes += processes[0].children(recursive=True)
+    try:
+        root = psutil.Process(pid)
+        processes = [root, *root.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return
     for process in processes:
-        process.send_signal(signal.SIGKILL)
-    psutil.wait_procs(processes[1:], timeout=20)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.send_signal(signal.SIGKILL)
+    psutil.wait_procs(processes, timeout=60)
 
 
 def wait_until(condition: Callable[[], object], process: subprocess.Popen[Any], what: str) -> None:
@@ -143,7 +148,7 @@ def serve(
         except OSError:
             return False
 
-    wait_until(answers, process, f"{health} answered: {log.read_text()[-2000:]}")
+    wait_until(answers, process, f"{health} answered (see {log})")
     return process
 
 
