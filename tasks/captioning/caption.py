@@ -6,15 +6,13 @@ import asyncio
 import logging
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from configs.schema import CaptioningSettings, PipelineConfig
-from tasks.captioning.ask import Asker
+from tasks.captioning.asking import ask_about, ask_in_shards, row_of
 from tasks.captioning.look import Look, describe_rule, look_at_images
-from tasks.captioning.ocr_hint import OcrHints
-from tasks.captioning.prompts import PROMPT_VERSION
-from tasks.llm.client import ChatClient
 from tasks.progress import progress
+from tasks.sharding.shards import FanOut, may_be_shared
 from tasks.storage import Record, Reject, StepResult, read_records, write_jsonl
 from tasks.workspace import Workspace
 
@@ -25,7 +23,9 @@ _MARK = re.compile(r"\[IMAGE_REF:\s*([^\]]*?)\s*\]")
 _STATES = ("captioned", "skipped", "refused", "failed")
 
 
-def caption_images(config: PipelineConfig, workspace: Workspace, *, base_url: str) -> StepResult:
+def caption_images(
+    config: PipelineConfig, workspace: Workspace, *, base_url: str, fan_out: FanOut | None = None
+) -> StepResult:
     """Ask a vision model about every extracted picture that is worth it.
 
     Pictures that show the same are asked about once, decoration never. Finished requests are in
@@ -35,6 +35,7 @@ def caption_images(config: PipelineConfig, workspace: Workspace, *, base_url: st
         config: The pipeline's settings; `captioning.enabled` false skips every picture.
         workspace: Where pictures lie and `captions.jsonl` goes.
         base_url: Where the endpoint really listens.
+        fan_out: Who asks, shard by shard; by default this process.
 
     Returns:
         Counts (images, distinct, captioned, skipped, refused, failed, tokens; skipped ones by
@@ -50,10 +51,13 @@ def caption_images(config: PipelineConfig, workspace: Workspace, *, base_url: st
         looks = look_at_images(list(uses), workspace.root, uses, settings)
         _say_what_is_skipped(looks, settings)
         asked = [look.image for look in looks if _is_asked(look)]
-        answers, usage = asyncio.run(_ask_all(asked, settings, workspace, base_url))
+        if fan_out is not None and may_be_shared(STEP, settings):
+            answers, usage = ask_in_shards(asked, settings, workspace, base_url, fan_out)
+        else:
+            answers, usage = asyncio.run(_ask_all(asked, settings, workspace, base_url))
         rows = [_row_of(look, answers) for look in looks]
     else:
-        rows = [_row(image, "skipped", reason="captioning is off") for image in uses]
+        rows = [row_of(image, "skipped", reason="captioning is off") for image in uses]
         asked = []
     write_jsonl(workspace.captions, rows)
     return StepResult(
@@ -94,54 +98,21 @@ def _say_what_is_skipped(looks: Sequence[Look], settings: CaptioningSettings) ->
 async def _ask_all(
     images: Sequence[str], settings: CaptioningSettings, workspace: Workspace, base_url: str
 ) -> tuple[dict[str, Record], dict[str, float]]:
-    async with ChatClient(settings, base_url, workspace.cache) as client:
-        with OcrHints(workspace.progress / "caption-ocr.jsonl", settings) as hints:
-            asker = Asker(client, settings, workspace.root, hints)
-            with progress(STEP, len(images)) as advance:
-
-                def note(image: str) -> None:
-                    advance(note=f"{image}, {client.note()}")
-
-                rows = await _run(asker, images, settings.concurrency, note)
-            asker.check_outage(rows)
-        hints.discard()
-        return dict(zip(images, rows, strict=True)), client.counts()
-
-
-async def _run(
-    asker: Asker, images: Sequence[str], concurrency: int, advance: Callable[[str], None]
-) -> list[Record]:
-    # Pictures are prepared when their turn comes: all at once they would fill the memory.
-    slots = asyncio.Semaphore(concurrency)
-
-    async def one(image: str) -> Record:
-        async with slots:
-            row = _row(image, **await asker.describe(image))
-        advance(image)
-        return row
-
-    tasks = [asyncio.create_task(one(image)) for image in images]
-    try:
-        return list(await asyncio.gather(*tasks))
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    hints = workspace.progress / "caption-ocr.jsonl"
+    with progress(STEP, len(images)) as advance:
+        return await ask_about(
+            images, settings, workspace, base_url, hints, lambda note: advance(note=note)
+        )
 
 
 def _row_of(look: Look, answers: Mapping[str, Record]) -> Record:
     if look.fault:
-        return _row(look.image, "failed", reason=look.fault)
+        return row_of(look.image, "failed", reason=look.fault)
     if look.decoration:
-        return _row(look.image, "skipped", reason=f"{look.decoration}: {look.detail}")
+        return row_of(look.image, "skipped", reason=f"{look.decoration}: {look.detail}")
     if look.same_as == look.image:
         return answers[look.image]
     return answers[look.same_as] | {"image": look.image, "same_as": look.same_as}
-
-
-def _row(image: str, status: str, **fields: object) -> Record:
-    blank = {"caption": "", "reason": "", "model": "", "prompt_version": PROMPT_VERSION}
-    return {"image": image, "status": status, **blank, **fields}
 
 
 def _count(rows: Sequence[Record], distinct: int, usage: Mapping[str, float]) -> dict[str, float]:

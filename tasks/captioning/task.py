@@ -7,6 +7,7 @@ from prefect.cache_policies import NO_CACHE
 
 from configs.schema import PipelineConfig
 from tasks.llm.task import is_worth_retrying
+from tasks.sharding.task import open_fan_out
 from tasks.storage import StepResult
 from tasks.workspace import Workspace
 
@@ -23,5 +24,8 @@ def caption_task(config: PipelineConfig, workspace: Workspace) -> StepResult:
     from tasks.captioning.caption import caption_images
     from tasks.llm.endpoint import endpoint_url
 
-    with endpoint_url(config.captioning) as base_url:
-        return caption_images(config, workspace, base_url=base_url)
+    with (
+        endpoint_url(config.captioning) as base_url,
+        open_fan_out(config.execution) as fan_out,
+    ):
+        return caption_images(config, workspace, base_url=base_url, fan_out=fan_out)

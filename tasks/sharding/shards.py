@@ -115,6 +115,16 @@ def share_of_endpoint(settings: _Endpoint, fan_out: FanOut) -> _Endpoint:
     return settings.model_copy(update=each)
 
 
+def total_usage(usage: Mapping[str, float], ever: Mapping[str, float]) -> dict[str, float]:
+    """What shards asked for together, and what all runs did.
+
+    Args:
+        usage: The sums of the shards' counts; empty if nothing was left to do.
+        ever: Counts of a client that has asked nothing yet.
+    """
+    return dict(usage or ever) | {key: ever[key] for key in ever if key.endswith("_all_runs")}
+
+
 def may_be_shared(name: str, settings: EndpointSettings) -> bool:
     """Whether several workers may ask an endpoint: only one process can keep to a budget."""
     if settings.max_cost is None and settings.max_requests is None:

@@ -24,6 +24,7 @@ from tasks.sharding.shards import (
     run_shards,
     share_of_endpoint,
     take_in,
+    total_usage,
 )
 from tasks.storage import Journal, Record, Reject, StepResult, hash_json, read_records, write_jsonl
 from tasks.synthesis.ask import Conversation
@@ -124,7 +125,7 @@ def _ask_in_shards(
     work = partial(_ask_shard, settings=share, cache=cache, base_url=base_url)
     usage = run_shards(STEP, {job.key: job for job in pending}, work, journal, fan_out)
     ever = ChatClient(settings, base_url, cache).counts()
-    return {**ever, **usage, **{key: ever[key] for key in ever if key.endswith("_all_runs")}}
+    return total_usage(usage, ever)
 
 
 def _ask_shard(

@@ -75,6 +75,7 @@ def _deepspeed(spec: TrainSpec, path: Path, launcher: LauncherSettings) -> list[
         "--num_gpus", str(spec.ranks_per_node),
         *(["--master_addr", host] if host else []),
         "--master_port", str(port),
+        *(["--no_ssh_check"] if spec.nodes == 1 else []),
         "--no_local_rank", "--module", _WORKER, str(path),
     ]  # fmt: skip
 

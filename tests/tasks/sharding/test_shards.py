@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -9,11 +10,14 @@ from typing import Any
 
 import cloudpickle
 import pytest
+from PIL import Image, ImageDraw
 from pydantic import ValidationError
+from scripted_endpoint import say, serve
 
 from clara_model.errors import ConfigError
 from configs.schema import ExecutionSettings, PipelineConfig
 from configs.synthesis import SynthesisSettings
+from tasks.captioning.caption import caption_images
 from tasks.extraction.convert import extract_documents
 from tasks.llm.embedded import serve_embedded
 from tasks.negatives import blocks
@@ -144,6 +148,40 @@ def test_synthesis_in_shards_gives_the_same_rows_and_costs(tmp_path: Path) -> No
     assert spaces[1].synthesis.read_bytes() == spaces[0].synthesis.read_bytes()
     assert results[1] == results[0]
     assert len(read_records(spaces[1].synthesis)) == 8
+
+
+def test_captioning_in_shards_gives_the_same_rows_and_costs(tmp_path: Path) -> None:
+    caption = {"title": "Rain", "visible_text": "mm", "shown": "Two bars", "key_facts": []}
+    names = [f"{number}.png" for number in (5, 9, 3)]
+    results, spaces = [], []
+    with serve([say(json.dumps(caption))]) as endpoint:
+        given = {"base_url": endpoint.url, "model": "eyes", "ocr_hint": False}
+        config = PipelineConfig.model_validate({"captioning": given})
+        for name, fan_out in (("here", None), ("there", Elsewhere(2).fan_out)):
+            workspace = Workspace(tmp_path / name)
+            workspace.extracted_assets.mkdir(parents=True)
+            for picture in names:
+                draw_bars(int(picture[0])).save(workspace.extracted_assets / picture)
+            marks = "\n\n".join(f"[IMAGE_REF: extracted_assets/{picture}]" for picture in names)
+            row = {"file_path": "x.pdf", "content": marks, "extracted_images": names}
+            write_jsonl(workspace.raw_knowledge, [row])
+            url = endpoint.url
+            results.append(caption_images(config, workspace, base_url=url, fan_out=fan_out))
+            spaces.append(workspace)
+    assert spaces[1].captions.read_bytes() == spaces[0].captions.read_bytes()
+    assert results[1] == results[0]
+    assert results[0].counts["captioned"] == 3
+    assert not list(spaces[1].progress.rglob("*.jsonl"))
+
+
+def draw_bars(number: int) -> Image.Image:
+    """A picture unlike those of other numbers."""
+    image = Image.new("RGB", (160, 120), "white")
+    pen = ImageDraw.Draw(image)
+    for bit in range(8):
+        if number >> bit & 1:
+            pen.rectangle((bit * 20, 0, bit * 20 + 10, 119), fill=(200 - 20 * bit, 10 * bit, 90))
+    return image
 
 
 def asked(number: int) -> dict[str, Any]:

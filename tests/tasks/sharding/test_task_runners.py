@@ -96,8 +96,14 @@ def test_a_dask_worker_killed_midway_changes_no_row(
 
 @pytest.mark.parametrize("runner", ["threads", "processes", "dask", "ray"])
 def test_rows_are_the_same_whoever_does_the_shards(
-    server: None, documents: Path, undisturbed: bytes, tmp_path: Path, runner: str
+    server: None,
+    documents: Path,
+    undisturbed: bytes,
+    tmp_path: Path,
+    runner: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("RAY_worker_niceness", "0")  # 15 by default: it waits for all others
     package = {"dask": "prefect_dask", "ray": "prefect_ray"}.get(runner)
     if package and importlib.util.find_spec(package) is None:
         pytest.skip(f"{package} is not installed")

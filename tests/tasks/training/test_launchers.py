@@ -16,7 +16,7 @@ from clara_model.training.spec import TrainSpec
 from configs.launcher import LauncherSettings
 from configs.schema import PipelineConfig
 from tasks.training.join import join
-from tasks.training.launch import build_spec
+from tasks.training.launch import build_spec, train_stage
 from tasks.training.launchers import build_command
 from tasks.workspace import Workspace
 
@@ -116,3 +116,16 @@ def test_there_is_nothing_to_join_on_one_machine(
 ) -> None:
     with pytest.raises(ConfigError, match="nothing to join"):
         join(make_config(), workspace)
+
+
+@pytest.mark.slow
+def test_deepspeeds_launcher_trains_on_the_hosts_of_its_file(
+    workspace: Workspace, make_config: Callable[..., PipelineConfig], tmp_path: Path
+) -> None:
+    hosts = tmp_path / "hosts"
+    hosts.write_text("localhost slots=2\n")
+    launcher = {"kind": "deepspeed", "hostfile": hosts, "address": "127.0.0.1:29577"}
+    config = make_config(steps=3, num_processes=2, launcher=launcher)
+    counts = train_stage(config, workspace, "stage1").counts
+    assert counts["steps"] == 3
+    assert (workspace.models / "stage1" / "config.json").is_file()
