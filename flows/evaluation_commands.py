@@ -188,7 +188,7 @@ def _show(settings: PipelineConfig, workspace: Workspace, *, as_json: bool) -> N
     leads = {place["name"]: place["lead"] for place in summary["benchmarks"]}
     table = Table(title="Leaderboard (95 % interval)", title_justify="left", box=box.SIMPLE_HEAD)
     for column in ("benchmark", "setting", "system", "n", "metric", "value"):
-        table.add_column(column)
+        table.add_column(column, no_wrap=column == "value")
     for rows, metric in ((summary["scores"], None), (summary["retrieval"], "recall@1")):
         for row in rows:
             name = metric or leads[row["benchmark"]]

@@ -71,11 +71,14 @@ def rate_charts(summary: Summary, names: dict[str, str]) -> list[Record]:
     if len(rates) < 2:
         return []
     scores = {(r["benchmark"], r["setting"], r["system"]): r for r in summary["scores"]}
-    families = list(dict.fromkeys(system["stage"] or "text" for system in rated))
+    styles = system_styles(summary)
+    families: dict[str, str] = {}  # with the colour of their first system
+    for system in rated:
+        families.setdefault(system["stage"] or "text", styles[system["id"]])
     charts = []
     for place in summary["benchmarks"]:
         lines = []
-        for number, family in enumerate(families):
+        for family, style in families.items():
             values: list[Record | None] = [None] * len(rates)
             for system in rated:
                 row = scores.get((place["name"], place["setting"], system["id"]))
@@ -83,7 +86,7 @@ def rate_charts(summary: Summary, names: dict[str, str]) -> list[Record]:
                     values[rates.index(system["rate"])] = row["metrics"].get(place["lead"])
             label = "full text" if family == "text" else names.get(family, family)
             if any(values):
-                lines.append(Line(label, values, f"c{number % _COLOURS}"))
+                lines.append(Line(label, values, style))
         title = f"{names.get(place['lead'], place['lead'])} by compression rate"
         labels = ["text" if rate == 1 else str(rate) for rate in rates]
         if lines:
