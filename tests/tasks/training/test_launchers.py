@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from tasks.training.launch import build_spec, train_stage
 from tasks.training.launchers import build_command
 from tasks.workspace import Workspace
 
+ROOT = Path(__file__).resolve().parents[3]
 PATH = Path("/data/spec.json")
 
 
@@ -116,6 +119,24 @@ def test_there_is_nothing_to_join_on_one_machine(
 ) -> None:
     with pytest.raises(ConfigError, match="nothing to join"):
         join(make_config(), workspace)
+
+
+@pytest.mark.parametrize("page", ["cluster.md", "cluster/submit.slurm"])
+def test_every_setting_that_the_page_names_is_one(page: str) -> None:
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    keys = set(re.findall(r"--set ((?:training|execution)[.\w]+)=", text))
+    assert keys
+    for key in keys:
+        part: Any = PipelineConfig()
+        for name in key.split("."):
+            assert name in type(part).model_fields, key
+            part = getattr(part, name)
+
+
+def test_the_slurm_script_is_shell() -> None:
+    script = ROOT / "docs" / "cluster" / "submit.slurm"
+    done = subprocess.run(["bash", "-n", str(script)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.slow
