@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
 URI_VARIABLE = "CLARA_TRACKING_URI"
 
+_SQLITE = "sqlite:///"
 _CONNECT_S = 3.0
 # MLflow's own patience is minutes; here what fails lies in the spool and is sent later.
 _PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
@@ -69,4 +72,37 @@ def open_client(uri: str) -> MlflowClient:
         os.environ.setdefault(name, value)
     from mlflow import MlflowClient
 
+    _make_database(uri)
     return MlflowClient(uri)
+
+
+def _make_database(uri: str) -> None:
+    """Make a new SQLite file aside: MLflow refuses for ever one that was cut off half made."""
+    path = Path(uri.removeprefix(_SQLITE))
+    if not uri.startswith(_SQLITE) or "?" in uri or path.name == ":memory:" or path.exists():
+        return
+    from mlflow import MlflowClient
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.new")
+    try:
+        MlflowClient(f"{_SQLITE}{fresh}").search_experiments(max_results=1)
+        _put_in_place(fresh, path)
+        leftovers = f".{path.name}.*.new*"  # those of killed processes as well
+    except BaseException:
+        leftovers = f"{fresh.name}*"
+        raise
+    finally:
+        for leftover in path.parent.glob(leftovers):
+            leftover.unlink(missing_ok=True)
+
+
+def _put_in_place(fresh: Path, path: Path) -> None:
+    """Give a file its name, unless another process was faster."""
+    try:
+        os.link(fresh, path)
+    except FileExistsError:
+        pass
+    except OSError:  # a file system without links
+        if not path.exists():
+            os.replace(fresh, path)
