@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +135,7 @@ def _model_steps(config: PipelineConfig, ws: Workspace) -> list[Step]:
             )
         )  # fmt: skip
     evaluation = evaluation_folder(config, ws)
-    benchmarks = (ws.benchmark, *((ws.world / "benchmark",) if training.world.share > 0 else ()))
+    benchmarks = _held_out(config, ws)
     return [
         *steps,
         Step(
@@ -162,9 +161,20 @@ def _evaluated_models(config: PipelineConfig, ws: Workspace) -> tuple[Path, ...]
     names = config.evaluation.systems
     if not names:
         return tuple(ws.models / name for name in ("base", *STAGES))
-    words = dict.fromkeys(word for name in names for word in re.split(r"[:+]", name))
+    from tasks.evaluation.entrants import named_models
+
+    words = dict.fromkeys(word for name in names for word in named_models(name))
     places = [ws.models / w if w in STAGES else Path(w) for w in words]
-    return (ws.models / "base", *(place for place in places if place.is_dir()))
+    return tuple(place for place in (ws.models / "base", *places) if place.is_dir())
+
+
+def _held_out(config: PipelineConfig, ws: Workspace) -> tuple[Path, ...]:
+    """Folders of held-out questions; a given model may be evaluated where there are none."""
+    folders = {"documents": ws.benchmark}
+    if config.training.world.share > 0:
+        folders["world"] = ws.world / "benchmark"
+    asked = [folder for name, folder in folders.items() if name in config.evaluation.held_out]
+    return tuple(place for place in asked if not config.evaluation.systems or place.is_dir())
 
 
 def _public_files(config: PipelineConfig) -> tuple[Path, ...]:

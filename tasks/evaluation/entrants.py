@@ -29,9 +29,9 @@ STAGES = ("stage1", "stage2", "stage3")
 BEFORE = "encoder"
 
 # The first word of a system's line, as `clara_model.evaluation.systems.opening` reads it.
-_LINE = re.compile(
-    r"^(closed-book|text|clara|pisco|openai|bm25|dense|encoder|reasoner|rerank|lingua)(?=[:+]|$)"
-)
+_KINDS = "closed-book|text|clara|pisco|openai|bm25|dense|encoder|reasoner|rerank|lingua"
+_LINE = re.compile(rf"^({_KINDS})(?=[:+]|$)")
+_KIND_IN_LINE = re.compile(rf"(?:^|\+)(?:{_KINDS})(?=[:+]|$):?")
 _SMALL = 1024  # hidden size below which a decoder knows little of the world
 
 
@@ -162,6 +162,11 @@ def resolve(name: str, workspace: Workspace) -> str:
         f"{name!r} is neither a stage of {workspace.models}, nor a folder with a model, nor a "
         "system's line such as bm25+text:FOLDER (docs/systems.md)"
     )
+
+
+def named_models(line: str) -> list[str]:
+    """Folders and ids that a stage's name, a folder or a system's line is made of."""
+    return [word for word in _KIND_IN_LINE.split(line) if word]
 
 
 def _of_workspace(

@@ -41,6 +41,8 @@ def evaluate(config: PipelineConfig, workspace: Workspace) -> StepResult:
         DataError: If a benchmark row does not fit, or `normal` was given golds.
     """
     folder = evaluation_folder(config, workspace)
+    for name in ("predictions", "questions"):  # there even if nothing can be asked
+        (folder / name).mkdir(parents=True, exist_ok=True)
     benchmarks = load_benchmarks(config, workspace)
     entrants = list_entrants(config, workspace)
     jobs = plan_jobs(folder, entrants, benchmarks)
