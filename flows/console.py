@@ -24,6 +24,9 @@ from tasks.plan import SHARED_STEPS, build_plan, require_input
 from tasks.sweep import list_variants
 from tasks.travel.mirror import open_workspace
 
+# What Prefect says, in plain RuntimeErrors, of a server that does not answer or was slow to start.
+_UNREACHABLE = ("Failed to reach API", "connect to ephemeral Prefect API server")
+
 # Read when the libraries are imported, so set before any of them is; a user's own value wins.
 _ENVIRONMENT = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -146,7 +149,7 @@ def call_flow(name: str, config: Path, overrides: Sequence[str], **parameters: b
     try:
         load_flow(name)(str(config), list(overrides), **parameters)
     except (httpx.TransportError, RuntimeError) as err:
-        if isinstance(err, RuntimeError) and "Failed to reach API" not in str(err):
+        if isinstance(err, RuntimeError) and not any(sign in str(err) for sign in _UNREACHABLE):
             raise
         raise LaunchError(
             f"the Prefect server {get_current_settings().api.url or 'of this process'} does not "

@@ -7,17 +7,11 @@ from typing import Annotated
 
 import typer
 
+from flows.commands.options import DEFAULT, Config, Json, Set
+
 rows = typer.Typer()
 
 _PANEL = "Rows"
-_DEFAULT = Path("configs/quickstart.yaml")
-
-Config = Annotated[Path, typer.Argument(help="Configuration file.", show_default=True)]
-Set = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Replace a value of the configuration."),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print the outcome as JSON on standard output.")]
 
 
 @rows.command(rich_help_panel=_PANEL)
@@ -71,7 +65,7 @@ def clean_refs(
 @rows.command(rich_help_panel=_PANEL)
 def trace(
     row_id: Annotated[str, typer.Argument(help="A row's id, or the beginning of it.")],
-    config: Config = _DEFAULT,
+    config: Config = DEFAULT,
     overrides: Set = None,
     json: Json = False,
 ) -> None:
@@ -82,7 +76,7 @@ def trace(
 
 
 @rows.command(rich_help_panel=_PANEL)
-def card(config: Config = _DEFAULT, overrides: Set = None) -> None:
+def card(config: Config = DEFAULT, overrides: Set = None) -> None:
     """Rebuild the data card (HTML, Markdown, JSON) from what the workspace holds."""
     from flows.row_tools import rebuild_card
 

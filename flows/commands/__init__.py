@@ -1,0 +1,1 @@
+"""The commands of `clara`, by topic; what they need is imported when they are called."""
