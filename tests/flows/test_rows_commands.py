@@ -10,7 +10,7 @@ from small_rows import FERRY, TOWER, write_workspace
 from typer.testing import CliRunner
 
 from clara_model.errors import ConfigError, DataError
-from flows.row_commands import rows as commands
+from flows.commands.rows import rows as commands
 from tasks.storage import read_records, write_jsonl
 
 GOOD = {"question": "Who built it?", "docs": [FERRY, TOWER], "gold_answer": "Mara Venn"}
