@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -11,30 +12,54 @@ from pathlib import Path
 
 import psutil
 import pytest
-import yaml
 from s3_server import s3_server
 
-from small_pipeline import ROOT, Pipeline
+from configs.schema import PipelineConfig
+from small_pipeline import ROOT
+from tasks.packaging import package_workspace
+from tasks.storage import write_jsonl
 from tasks.travel.remote import Remote
+from tasks.workspace import Workspace
 
 pytestmark = pytest.mark.slow
 
 REMOTE = "s3://bucket/colab"
 STAGES = ("stage1", "stage2", "stage3")
+NAMES = ("Ada", "Tom", "Eve", "Ben", "Ida", "Max", "Zoe", "Kit")
+STEPS = 150  # of stage 1
 
 
 @pytest.fixture(scope="module")
-def archive(documents: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Rows of a small pipeline, packed; stage 1 takes long enough to be cut."""
-    pipeline = Pipeline(tmp_path_factory.mktemp("rows"), documents)
-    settings = yaml.safe_load(pipeline.config.read_text())
-    settings["training"]["stage1"] |= {"steps": 120, "checkpoint_every": 10}
-    pipeline.config.write_text(yaml.safe_dump(settings))
-    for command in ("extract", "caption", "synthesize", "mine"):
-        pipeline.clara(command)
-    out = pipeline.folder / "data.tar.gz"
-    pipeline.clara("package", "--out", str(out))
-    return out
+def archive(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Small rows and a tiny base, packed; stage 1 takes long enough to be cut."""
+    folder = tmp_path_factory.mktemp("rows")
+    stage = {"steps": 3, "batch_size": 4, "checkpoint_every": 2, "learning_rate": 1.0e-3}
+    config = PipelineConfig.model_validate({
+        "workspace": str(folder / "workspace"),
+        "extraction": {"input": str(folder)},
+        "negatives": {"num_candidates": 5},
+        "model": {"base": str(shared / "conformance/mistral_cr8/base"), "doc_max_length": 32,
+                  "compr_rate": 8, "generation_top_k": 2, "lora_r": 2},
+        "training": {"stage1": stage | {"steps": STEPS, "checkpoint_every": 10}, "stage2": stage,
+                     "stage3": stage},
+    })  # fmt: skip
+    workspace = Workspace(config.workspace)
+    documents = [f"{name} lives in {city}" for name in NAMES for city in ("Kelso", "Yarrow")]
+    write_jsonl(workspace.pretrain_data, [
+        {"data_type": "qa", "question": ["Where?"], "answers": [text.split()[-1]], "docs": [text]}
+        for text in documents
+    ])  # fmt: skip
+    for path, number in ((workspace.instruction_data, 2), (workspace.end_to_end_data, 5)):
+        write_jsonl(path, [
+            {"question": f"Where is {text.split()[0]}?", "gold_answer": text.split()[-1],
+             "answer": text.split()[-1], "pos_index": [0],
+             "docs": [text, *[d for d in documents if d != text][: number - 1]]}
+            for text in documents
+        ])  # fmt: skip
+    for path in (workspace.raw_knowledge, workspace.captions):
+        write_jsonl(path, [])
+    package_workspace(config, workspace, folder / "data.tar.gz", max_base_mb=0)
+    return folder / "data.tar.gz"
 
 
 @pytest.fixture(scope="module")
@@ -91,16 +116,17 @@ def test_a_cut_session_is_continued_by_the_next_one(
     log = (tmp_path / "second/workspace/logs/stage1/train.log").read_text()
     assert "continuing after step" in log
     lines = (tmp_path / "second/workspace/logs/stage1/metrics.jsonl").read_text().splitlines()
-    assert len(lines) == 120  # of both sessions
+    assert len(lines) == STEPS  # of both sessions
     assert {f"manifests/{stage}.json" for stage in STAGES} <= set(remote.list_files("manifests"))
     assert remote.list_files("checkpoints") == {}
     assert any(n.startswith("models/stage3/") for n in remote.list_files("models"))
 
 
 def test_as_a_worker_it_does_the_runs_that_wait_for_the_pool(archive: Path, tmp_path: Path) -> None:
-    from test_deployments import free_port
-
-    api = f"http://127.0.0.1:{(port := free_port())}/api"
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    api = f"http://127.0.0.1:{port}/api"
     environment = {**os.environ, "PREFECT_HOME": str(tmp_path / "server"), "PREFECT_API_URL": api,
                    "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}  # fmt: skip
 
