@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from drill import Drill, MakeDrill, write_documents
+from drill import Drill, MakeDrill, PrefectServer, free_port, write_documents
 
 
 @pytest.fixture(scope="session")
-def prefect_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One for all: making its database is slow, and on a machine all commands share it, too."""
-    return tmp_path_factory.mktemp("prefect")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
+    """The Prefect server of all drills; whoever kills it starts it again."""
+    running = PrefectServer(tmp_path_factory.mktemp("prefect"), free_port())
+    running.start()
+    yield running
+    running.kill()
 
 
 @pytest.fixture(scope="session")
@@ -23,19 +27,19 @@ def markdown(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def undisturbed(
-    markdown: Path, prefect_home: Path, tmp_path_factory: pytest.TempPathFactory
+    markdown: Path, server: PrefectServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Drill:
     """A pipeline that has run to its end."""
-    drill = Drill(tmp_path_factory.mktemp("undisturbed"), markdown, home=prefect_home)
+    drill = Drill(tmp_path_factory.mktemp("undisturbed"), markdown, server)
     drill.run("run")
     return drill
 
 
 @pytest.fixture(scope="session")
-def copy_of_it(undisturbed: Drill, markdown: Path, prefect_home: Path) -> MakeDrill:
+def copy_of_it(undisturbed: Drill, markdown: Path, server: PrefectServer) -> MakeDrill:
     """Makes a finished workspace of its own in a folder."""
 
     def make(folder: Path) -> Drill:
-        return Drill(folder, markdown, origin=undisturbed, home=prefect_home)
+        return Drill(folder, markdown, server, undisturbed)
 
     return make

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from drill import Drill, free_port, kill_tree, serve, wait_until
+from drill import Drill, PrefectServer, free_port, kill_tree, serve, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -23,7 +23,7 @@ def paid(drill: Drill) -> int:
 
 
 def test_a_killed_endpoint_costs_no_answer_and_none_is_asked_twice(
-    markdown: Path, prefect_home: Path, tmp_path: Path
+    markdown: Path, server: PrefectServer, tmp_path: Path
 ) -> None:
     port = free_port()
     address = f"http://127.0.0.1:{port}/v1"
@@ -33,7 +33,7 @@ def test_a_killed_endpoint_costs_no_answer_and_none_is_asked_twice(
         return serve(command, f"{address}/models", {}, tmp_path / "endpoint.log").pid
 
     def drill(name: str) -> Drill:
-        made = Drill(tmp_path / name, markdown, home=prefect_home)
+        made = Drill(tmp_path / name, markdown, server)
         settings = "{base_url: '%s', model: embedded-rules, concurrency: 2, max_retries: 1}"
         made.overrides = (
             "--set", f"synthesis={settings % address}", "--set", "execution.retries=0"

@@ -5,10 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,7 +13,7 @@ from drill import (
     STEPS_OF_STAGE2,
     Drill,
     MakeDrill,
-    ask,
+    PrefectServer,
     free_port,
     kill_tree,
     recorded_metric,
@@ -24,18 +21,11 @@ from drill import (
     serve,
     wait_until,
 )
-from flows.up import PREFECT_SERVER
 from small_pipeline import ROOT
 
 pytestmark = pytest.mark.slow
 
 ALL_STEPS = list(range(1, STEPS_OF_STAGE2 + 1))
-# As `clara up` starts it, and Prefect's shortest time for the place of a run that is gone.
-SERVER = {
-    **PREFECT_SERVER,
-    "PREFECT_SERVER_CONCURRENCY_INITIAL_DEPLOYMENT_LEASE_DURATION": "30",
-    "PREFECT_SERVER_CONCURRENCY_MAXIMUM_CONCURRENCY_SLOT_WAIT_SECONDS": "3",
-}
 
 
 def to_be_trained(make: MakeDrill, folder: Path) -> Drill:
@@ -70,110 +60,71 @@ def test_an_mlflow_server_that_is_killed_gets_everything_once_when_it_is_back(
         environment = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
         return serve(command, f"{address}/health", environment, tmp_path / "mlflow.log").pid
 
-    server = start()
+    mlflow = start()
     process = drill.start("train", "stage2")
     wait_until(lambda: is_training(drill), process, "training")
-    kill_tree(server)
+    kill_tree(mlflow)
     said, _ = process.communicate(timeout=600)
     assert process.returncode == 0, said
     assert "Traceback" not in said
     assert "MLflow does not take what is recorded" in said
     assert "nothing is lost" in said
     assert drill.results() == undisturbed.results()
-    server = start()
+    mlflow = start()
     try:
         drill.run("train", "stage2")  # whichever command comes next
     finally:
-        kill_tree(server)
+        kill_tree(mlflow)
     assert recorded_metric(database, "stage2", "loss") == ALL_STEPS
     assert recorded_steps(database) == ["stage2"]
 
 
-@dataclass
-class Prefect:
-    """A server with our deployments, which can be killed and started again."""
-
-    folder: Path
-    port: int
-    drill: Drill
-    pid: int = 0
-    worker: int = 0
-
-    @property
-    def api(self) -> str:
-        return f"http://127.0.0.1:{self.port}/api"
-
-    def start(self) -> None:
-        command = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(self.port)]
-        environment = {**self.drill.environment, **SERVER}
-        log = self.folder / "prefect.log"
-        self.pid = serve(command, f"{self.api}/health", environment, log).pid
-
-    def start_worker(self) -> None:
-        with (self.folder / "worker.log").open("ab") as stream:
-            self.worker = subprocess.Popen(
-                [sys.executable, "-m", "prefect", "worker", "start", "--pool", "gpu", "--limit",
-                 "1"],
-                cwd=ROOT, env={**self.drill.environment, "PREFECT_WORKER_QUERY_SECONDS": "1"},
-                stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT,
-                start_new_session=True,
-            ).pid  # fmt: skip
-
-    def send(self) -> subprocess.Popen[str]:
-        """Send stage 2 to the pool, and wait for its end."""
+def start_worker(drill: Drill) -> int:
+    with (drill.folder / "worker.log").open("ab") as stream:
         return subprocess.Popen(
-            [sys.executable, "-m", "prefect", "deployment", "run", "train-stage2/train-stage2",
-             "--watch", "--param", f"config={self.drill.config}"],
-            cwd=ROOT, env=self.drill.environment, stdin=subprocess.DEVNULL, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-
-    def states(self) -> list[str]:
-        """Of all runs of stage 2, in the order in which they came."""
-        runs: list[dict[str, Any]] = ask(
-            f"{self.api}/flow_runs/filter",
-            {"flows": {"name": {"any_": ["train-stage2"]}}, "sort": "START_TIME_ASC"},
-        )
-        return [run["state_type"] for run in runs]
+            [sys.executable, "-m", "prefect", "worker", "start", "--pool", "gpu", "--limit", "1"],
+            cwd=ROOT, env={**drill.environment, "PREFECT_WORKER_QUERY_SECONDS": "1"},
+            stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT,
+            start_new_session=True,
+        ).pid  # fmt: skip
 
 
-@pytest.fixture
-def prefect(copy_of_it: MakeDrill, tmp_path: Path) -> Iterator[Prefect]:
-    """A server of its own on a workspace in which stage 2 is to be done."""
-    drill = to_be_trained(copy_of_it, tmp_path / "of_it")
-    server = Prefect(tmp_path, free_port(), drill)
-    drill.environment["PREFECT_API_URL"] = server.api
-    server.start()
-    yield server
-    for pid in filter(None, (server.worker, server.pid)):
-        kill_tree(pid)
+def send(drill: Drill) -> subprocess.Popen[str]:
+    """Send stage 2 to the pool, and wait for its end."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "prefect", "deployment", "run", "train-stage2/train-stage2",
+         "--watch", "--param", f"config={drill.config}"],
+        cwd=ROOT, env=drill.environment, stdin=subprocess.DEVNULL, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
 
 
 def test_a_killed_worker_and_a_killed_server_lose_no_step_of_training(
-    undisturbed: Drill, prefect: Prefect
+    undisturbed: Drill, copy_of_it: MakeDrill, server: PrefectServer, tmp_path: Path
 ) -> None:
-    drill = prefect.drill
+    drill = to_be_trained(copy_of_it, tmp_path / "of_it")
     subprocess.run(
         [sys.executable, "-m", "flows.cli", "deploy"], cwd=ROOT, env=drill.environment, check=True,
         stdin=subprocess.DEVNULL, capture_output=True,
     )  # fmt: skip
-    prefect.start_worker()
-    first = prefect.send()
+    worker = start_worker(drill)
+    first = send(drill)
     wait_until(lambda: is_training(drill), first, "training")
-    kill_tree(prefect.worker)
-    reached = len(drill.metric_lines("stage2"))
-    assert reached < STEPS_OF_STAGE2
+    kill_tree(worker)
+    assert len(drill.metric_lines("stage2")) < STEPS_OF_STAGE2
     kill_tree(first.pid)
     first.communicate()
 
     # The server dies as well, while the run that the killed worker held still has its place.
-    kill_tree(prefect.pid)
-    prefect.start()
-    prefect.start_worker()
-    second = prefect.send()
-    said, _ = second.communicate(timeout=600)
+    server.kill()
+    server.start()
+    worker = start_worker(drill)
+    try:
+        second = send(drill)
+        said, _ = second.communicate(timeout=600)
+    finally:
+        kill_tree(worker)
     assert second.returncode == 0, said
-    assert prefect.states()[-1] == "COMPLETED"
     assert steps_of(drill) == ALL_STEPS
     assert drill.results() == undisturbed.results()
     log = (drill.workspace / "logs" / "stage2" / "train.log").read_text()
@@ -181,18 +132,18 @@ def test_a_killed_worker_and_a_killed_server_lose_no_step_of_training(
 
 
 def test_a_command_whose_server_is_killed_says_so_and_goes_on_when_it_is_back(
-    undisturbed: Drill, prefect: Prefect
+    undisturbed: Drill, copy_of_it: MakeDrill, server: PrefectServer, tmp_path: Path
 ) -> None:
-    drill = prefect.drill
+    drill = to_be_trained(copy_of_it, tmp_path / "of_it")
     process = drill.start("train", "stage2")
     wait_until(lambda: is_training(drill), process, "training")
-    kill_tree(prefect.pid)
+    server.kill()
     said, _ = process.communicate(timeout=600)
     assert process.returncode == 1, said
     words = " ".join(said.split())
-    assert f"the Prefect server {prefect.api} does not answer" in words
+    assert f"the Prefect server {server.api} does not answer" in words
     assert "run the same command again" in words
-    prefect.start()
+    server.start()
     drill.run("train", "stage2")
     assert steps_of(drill) == ALL_STEPS
     assert drill.results() == undisturbed.results()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -14,12 +13,14 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
 import yaml
 
+from flows.up import PREFECT_SERVER
 from small_pipeline import ROOT, SAMPLES, Pipeline
 from tasks.storage import hash_file
 
@@ -28,24 +29,56 @@ STEPS_OF_STAGE2 = 40
 _PRIVATE = ("mlflow.db*", "mlruns", "mlartifacts", "tracking", "leases", "progress")
 
 
+@dataclass
+class PrefectServer:
+    """A Prefect server as `clara up` starts one, which can be killed and started again.
+
+    All drills share it: a command that has a server needs not start one of its own.
+    """
+
+    folder: Path
+    port: int
+    pid: int = 0
+
+    @property
+    def api(self) -> str:
+        return f"http://127.0.0.1:{self.port}/api"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Of the server and of all that talk to it."""
+        return {
+            **PREFECT_SERVER,
+            # Prefect's shortest time for the place of a run that is gone.
+            "PREFECT_SERVER_CONCURRENCY_INITIAL_DEPLOYMENT_LEASE_DURATION": "30",
+            "PREFECT_SERVER_CONCURRENCY_MAXIMUM_CONCURRENCY_SLOT_WAIT_SECONDS": "3",
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "PREFECT_HOME": str(self.folder),
+            "PREFECT_API_URL": self.api,
+            "DO_NOT_TRACK": "true",
+        }
+
+    def start(self) -> None:
+        command = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(self.port)]
+        log = self.folder / "server.log"
+        self.pid = serve(command, f"{self.api}/health", self.environment, log).pid
+
+    def kill(self) -> None:
+        kill_tree(self.pid)
+
+
 class Drill(Pipeline):
     """A workspace of its own, perhaps begun as a copy of another one's."""
 
     def __init__(
-        self, folder: Path, documents: Path, *, origin: Pipeline | None = None, home: Path
+        self, folder: Path, documents: Path, server: PrefectServer, origin: Pipeline | None = None
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         super().__init__(folder, documents)
         self.overrides: tuple[str, ...] = ()
         settings = yaml.safe_load(self.config.read_text())
         self.config.write_text(yaml.safe_dump(_shrink(settings)))
-        self.environment |= {
-            "PREFECT_HOME": str(home),
-            "OMP_NUM_THREADS": "1",
-            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-            "DO_NOT_TRACK": "true",
-            "COLUMNS": "200",
-        }
+        self.environment |= {**server.environment, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
         if origin is not None:
             shutil.copytree(
                 origin.workspace, self.workspace, ignore=shutil.ignore_patterns(*_PRIVATE)
@@ -82,8 +115,8 @@ class Drill(Pipeline):
         found: dict[str, Any] = {
             str(path.relative_to(self.workspace)): hash_file(path) for path in files
         }
-        rejected = self.workspace / "rejected.jsonl"
-        return found | {"rejected.jsonl": sorted(rejected.read_text().splitlines())}
+        unordered = self.workspace.glob("rejected*.jsonl")
+        return found | {path.name: sorted(path.read_text().splitlines()) for path in unordered}
 
     def metric_lines(self, stage: str) -> list[str]:
         """Lines of a stage's metrics that are there now."""
@@ -150,15 +183,6 @@ def serve(
 
     wait_until(answers, process, f"{health} answered (see {log})")
     return process
-
-
-def ask(address: str, body: dict[str, Any]) -> Any:
-    """The answer to a JSON request."""
-    request = urllib.request.Request(
-        address, json.dumps(body).encode(), {"Content-Type": "application/json"}
-    )
-    with urllib.request.urlopen(request, timeout=60) as response:
-        return json.load(response)
 
 
 def recorded_steps(database: Path) -> list[str]:
