@@ -21,12 +21,13 @@ from tasks.storage import write_jsonl
 from tasks.travel.remote import Remote
 from tasks.workspace import Workspace
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]  # busy machines start slowly
 
 REMOTE = "s3://bucket/colab"
 STAGES = ("stage1", "stage2", "stage3")
 NAMES = ("Ada", "Tom", "Eve", "Ben", "Ida", "Max", "Zoe", "Kit")
 STEPS = 150  # of stage 1
+STARTED: list[subprocess.Popen[str]] = []
 
 
 @pytest.fixture(scope="module")
@@ -70,17 +71,28 @@ def server() -> Iterator[dict[str, str]]:
         yield environment
 
 
+@pytest.fixture(autouse=True)
+def _no_process_stays() -> Iterator[None]:
+    yield
+    for process in STARTED:
+        if process.poll() is None:
+            kill_all(process)
+    STARTED.clear()
+
+
 def start_notebook(folder: Path, **settings: str) -> subprocess.Popen[str]:
     folder.mkdir(parents=True, exist_ok=True)
     environment = {
         **os.environ, **settings, "CLARA_COLAB_PROJECT": str(ROOT), "OMP_NUM_THREADS": "1",
         "PREFECT_HOME": str(folder / "prefect"), "IPYTHONDIR": str(folder / "ipython"),
     }  # fmt: skip
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, str(ROOT / "tests/support/notebook_runner.py"),
          str(ROOT / "notebooks/colab_worker.ipynb")],
         cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
+    STARTED.append(process)
+    return process
 
 
 def kill_all(process: subprocess.Popen[str]) -> None:
@@ -110,7 +122,7 @@ def test_a_cut_session_is_continued_by_the_next_one(
     assert "manifests/stage1.json" not in remote.list_files("manifests")
 
     second = session("second")
-    output, _ = second.communicate(timeout=900)
+    output, _ = second.communicate(timeout=1500)
     assert second.returncode == 0, output
     assert "micro_batch_size" in output  # the machine's settings were found
     log = (tmp_path / "second/workspace/logs/stage1/train.log").read_text()
@@ -153,7 +165,7 @@ def test_as_a_worker_it_does_the_runs_that_wait_for_the_pool(archive: Path, tmp_
             tmp_path / "colab", CLARA_COLAB_WAY="prefect", PREFECT_API_URL=api,
             CLARA_COLAB_ONCE="yes",
         )  # fmt: skip
-        output, _ = notebook.communicate(timeout=900)
+        output, _ = notebook.communicate(timeout=1500)
         assert notebook.returncode == 0, output
         assert (workspace / "manifests/stage1.json").is_file(), output
         assert "COMPLETED" in command("prefect", "flow-run", "ls", "--state", "COMPLETED").upper()
