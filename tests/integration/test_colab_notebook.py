@@ -140,7 +140,7 @@ def test_as_a_worker_it_does_the_runs_that_wait_for_the_pool(archive: Path, tmp_
         port = probe.getsockname()[1]
     api = f"http://127.0.0.1:{port}/api"
     environment = {**os.environ, "PREFECT_HOME": str(tmp_path / "server"), "PREFECT_API_URL": api,
-                   "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}  # fmt: skip
+                   "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "COLUMNS": "200"}  # fmt: skip
 
     def command(*arguments: str) -> str:
         done = subprocess.run(
