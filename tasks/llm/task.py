@@ -24,7 +24,8 @@ def read_secret_block(name: str) -> str:
         ConfigError: If the server has no such block.
     """
     try:
-        block = Secret.load(name, _sync=True)
+        # An event loop may be running; outside of one nothing else would be called either.
+        block: Secret[str] = Secret.load(name, _sync=True)  # type: ignore[call-arg, assignment]
     except ValueError as err:
         raise ConfigError(
             f"${{secret:{name}}}: Prefect has no Secret block '{name}'; make it on the page under "
