@@ -244,8 +244,8 @@ def _read_shard(path: Path) -> tuple[Tensor, Tensor, str | None]:
 
 
 def _digest(keys: Tensor, memory: Tensor) -> str:
-    digest = hashlib.sha256(memoryview(keys.numpy()))
-    digest.update(memoryview(memory.flatten().view(torch.uint8).numpy()))
+    digest = hashlib.sha256(keys.numpy().data)
+    digest.update(memory.flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 

@@ -113,14 +113,14 @@ class Author:
         if asked.task == "simple_qa":
             asking = {fact: question for fact, question, _ in about.facts}
             return _questions([(asking[f], [n]) for n, f in enumerate(facts, 1)], number, old)
-        if asked.task == "complex_qa":
-            return _questions([(q, [1, 2]) for q, _ in about.joined], number, old)
-        if asked.task == "joint_qa":
-            return _questions([(q, []) for q, _ in self.joint], number, old)
-        if asked.task == "cross_lingual":
-            return _questions([(q, []) for q, _ in about.foreign], number, old)
-        if asked.task == "unanswerable":
-            return _questions([(q, []) for q in about.absent], number, old)
+        offered = {
+            "complex_qa": [(q, [1, 2]) for q, _ in about.joined],
+            "joint_qa": [(q, []) for q, _ in self.joint],
+            "cross_lingual": [(q, []) for q, _ in about.foreign],
+            "unanswerable": [(q, []) for q in about.absent],
+        }
+        if asked.task in offered:
+            return _questions(offered[asked.task], number, old)
         truth = self.answers(*asked.texts)
         if asked.task in ("answer", "teach"):
             said = [truth.get(q, "") for q in asked.lists["questions"]]
