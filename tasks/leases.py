@@ -157,6 +157,10 @@ def hold_lease(step: str, store: LeaseStore, *, expires_s: float = EXPIRES_S) ->
         target=_beat, args=(step, store, mine, expires_s, hold, ended, is_main), daemon=True
     )
     beating.start()
+    before = signal.getsignal(signal.SIGINT)
+    if is_main and before is signal.SIG_IGN:
+        # As a shell starts what runs in the background; losing the lease must stop that, too.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield hold
         require_held(step, hold)
@@ -166,6 +170,8 @@ def hold_lease(step: str, store: LeaseStore, *, expires_s: float = EXPIRES_S) ->
     finally:
         ended.set()
         beating.join()
+        if is_main and before is signal.SIG_IGN:
+            signal.signal(signal.SIGINT, before)
         if not hold.lost_to:
             _release(step, store, mine)
 

@@ -73,6 +73,7 @@ def test_hidden_states_of_other_layers_are_not_kept(tiny_clara, documents) -> No
 
 @pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")),
                     reason="inductor needs a C++ compiler")  # fmt: skip
+@pytest.mark.slow
 def test_compiled_layers_give_the_same_loss_without_endless_recompiling(
     tiny_clara, documents
 ) -> None:

@@ -26,6 +26,7 @@ from tasks.workspace import Workspace
 ROOT = Path(__file__).resolve().parents[3]
 MILL = "The old mill of Kelso was built by Tom Ash in 1904."
 BRIDGE = "The stone bridge of Orford was built by Ada Lark in 1911."
+KEYS = {"mill": MILL, "bridge": BRIDGE}
 KNOWN = {
     MILL: About(
         facts=[
@@ -332,10 +333,13 @@ def test_other_limits_and_rates_keep_what_is_finished(workspace):
             run(workspace, server.url)
         for path in workspace.cache.rglob("*.json"):
             path.unlink()
+        journal = read_records(workspace.progress / "synthesize.jsonl")
+        # Which passages were finished by then depends on how busy the machine is.
+        finished = {KEYS[entry["key"]] for entry in journal if entry.get("key")}
         author.change = None
         asked_before = len(author.seen)
         run(workspace, server.url, concurrency=3, max_requests=500, timeout_s=9.0)
-    assert {asked.text for asked in author.seen[asked_before:]} == {BRIDGE}
+    assert {asked.text for asked in author.seen[asked_before:]} == set(KEYS.values()) - finished
 
 
 def test_changed_passage_is_asked_anew_after_a_cut(workspace):
