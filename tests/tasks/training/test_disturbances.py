@@ -30,7 +30,8 @@ ROOT = Path(__file__).resolve().parents[3]
 
 # What a user's process does; it is killed from outside.
 PARENT = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
 from pathlib import Path
 from configs.schema import PipelineConfig
 from tasks.training.launch import train_stage
