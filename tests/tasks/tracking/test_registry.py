@@ -184,7 +184,12 @@ def test_mlflow_models_serve_answers_questions(
     server = subprocess.Popen(
         [sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/clara@candidate",
          "--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)],
-        env={**os.environ, "MLFLOW_TRACKING_URI": tracking.tracking_uri(config, workspace)},
+        env={
+            **os.environ,
+            "MLFLOW_TRACKING_URI": tracking.tracking_uri(config, workspace),
+            # MLflow starts `uvicorn` by its name, as in an activated environment.
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+        },
         start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
