@@ -14,9 +14,9 @@ quickstart: $(STAMP)
 learn: $(STAMP)
 	$(BIN)/clara learn configs/learn.yaml
 
-# The slow ones start ranks and servers of their own: they come one after another.
+# The slow ones start ranks and servers of their own and wait for them much of the time.
 test: test-fast
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow --numprocesses 2 --dist loadfile --durations 20
 
 # One process a core, one thread each: tiny tensors gain nothing from more.
 test-fast: $(STAMP)

@@ -64,12 +64,18 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def up(finished: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+def pipeline(finished: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+    """One that has run, and that these tests may change."""
+    return finished.copy(tmp_path_factory.mktemp("deployed"))
+
+
+@pytest.fixture(scope="module")
+def up(pipeline: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     """`clara up` on free ports, on the workspace of a pipeline that has run."""
     folder = tmp_path_factory.mktemp("up")
     prefect, mlflow = free_port(), free_port()
     environment = {
-        **finished.environment,
+        **pipeline.environment,
         "PREFECT_HOME": str(folder / "prefect"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_WORKER_QUERY_SECONDS": "2",
@@ -79,7 +85,7 @@ def up(finished: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     with log.open("w") as stream:
         process = subprocess.Popen(
             [sys.executable, "-m", "flows.cli", "up", "--prefect-port", str(prefect),
-             "--mlflow-port", str(mlflow), str(finished.config)],
+             "--mlflow-port", str(mlflow), str(pipeline.config)],
             cwd=ROOT, env=environment, stdout=stream, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
     api = f"http://127.0.0.1:{prefect}/api"
@@ -125,9 +131,9 @@ def test_both_addresses_are_printed_and_answer(up: Up) -> None:
             assert response.status == 200
 
 
-def test_an_occupied_port_is_told_at_once(up: Up, finished: Pipeline) -> None:
+def test_an_occupied_port_is_told_at_once(up: Up, pipeline: Pipeline) -> None:
     port = up.api.split(":")[2].removesuffix("/api")
-    said = up.run("flows.cli", "up", "--prefect-port", port, str(finished.config), code=1)
+    said = up.run("flows.cli", "up", "--prefect-port", port, str(pipeline.config), code=1)
     assert f"port {port} is taken" in said
     assert "--prefect-port" in said
 
@@ -135,8 +141,7 @@ def test_an_occupied_port_is_told_at_once(up: Up, finished: Pipeline) -> None:
 def test_deploying_again_doubles_nothing_and_leaves_schedules_on(up: Up) -> None:
     before = up.deployments()
     assert len(before) == 13
-    pipeline = before["pipeline"]
-    schedule = pipeline["schedules"][0]
+    schedule = before["pipeline"]["schedules"][0]
     assert schedule["active"] is False
     up.run("prefect", "deployment", "schedule", "resume", "pipeline/pipeline", schedule["id"])
     up.run("flows.cli", "deploy")
@@ -147,26 +152,26 @@ def test_deploying_again_doubles_nothing_and_leaves_schedules_on(up: Up) -> None
     assert {p["name"] for p in up.ask("/work_pools/filter", {})} == {"cpu", "gpu"}
 
 
-def test_a_single_stage_runs_on_a_worker_and_shows_what_it_did(up: Up, finished: Pipeline) -> None:
-    manifest = finished.workspace / "manifests" / "mine.json"
+def test_a_single_stage_runs_on_a_worker_and_shows_what_it_did(up: Up, pipeline: Pipeline) -> None:
+    manifest = pipeline.workspace / "manifests" / "mine.json"
     before = manifest.stat().st_mtime
     up.run(
         "prefect", "deployment", "run", "mine/mine", "--watch",
-        "--param", f"config={finished.config}", "--param", "force=true",
+        "--param", f"config={pipeline.config}", "--param", "force=true",
     )  # fmt: skip
     assert manifest.stat().st_mtime > before
     assert {"clara-mine", "clara-mine-counts", "clara-mine-mlflow"} <= up.artifact_keys()
 
 
-def test_a_dispatched_pipeline_sends_only_what_is_out_of_date(up: Up, finished: Pipeline) -> None:
-    up.run("flows.cli", "run", str(finished.config))
-    (finished.workspace / "manifests" / "evaluate.json").unlink()
+def test_a_dispatched_pipeline_sends_only_what_is_out_of_date(up: Up, pipeline: Pipeline) -> None:
+    up.run("flows.cli", "run", str(pipeline.config))
+    (pipeline.workspace / "manifests" / "evaluate.json").unlink()
     runs = {run["id"] for run in up.ask("/flow_runs/filter", {})}
     up.run(
-        "flows.cli", "run", str(finished.config),
+        "flows.cli", "run", str(pipeline.config),
         "--set", "execution.dispatch=deployments", "--set", "execution.poll_s=1",
     )  # fmt: skip
-    assert (finished.workspace / "manifests" / "evaluate.json").is_file()
+    assert (pipeline.workspace / "manifests" / "evaluate.json").is_file()
     fresh = [run for run in up.ask("/flow_runs/filter", {}) if run["id"] not in runs]
     deployment = up.deployments()["evaluate"]["id"]
     assert [run["work_pool_name"] for run in fresh if run["deployment_id"]] == ["gpu"]
@@ -175,7 +180,7 @@ def test_a_dispatched_pipeline_sends_only_what_is_out_of_date(up: Up, finished: 
 
 
 def test_a_stage_that_fails_elsewhere_ends_the_pipeline_with_its_message(
-    up: Up, finished: Pipeline, webhook: tuple[str, list[str]], tmp_path: Path
+    up: Up, pipeline: Pipeline, webhook: tuple[str, list[str]], tmp_path: Path
 ) -> None:
     address, told = webhook
     make = (
@@ -187,7 +192,7 @@ def test_a_stage_that_fails_elsewhere_ends_the_pipeline_with_its_message(
     script.write_text(make)
     subprocess.run([sys.executable, script], env=up.environment, check=True, timeout=300)
     said = up.run(
-        "flows.cli", "run", str(finished.config),
+        "flows.cli", "run", str(pipeline.config),
         "--set", "execution.dispatch=deployments", "--set", "execution.poll_s=1",
         "--set", "execution.retries=0", "--set", "execution.notify=custom-webhook/told",
         "--set", f"synthesis={{base_url: 'http://127.0.0.1:{free_port()}/v1', model: nobody, "

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import time
 from pathlib import Path
 
 import pytest
@@ -74,11 +73,9 @@ def test_mlflow_holds_one_parent_and_one_child_a_step(finished: Pipeline) -> Non
     assert versions == (3,)  # one a stage
 
 
-def test_a_second_run_recognises_everything_within_fifteen_seconds(finished: Pipeline) -> None:
+def test_a_second_run_recognises_everything(finished: Pipeline) -> None:
     before = snapshot(finished.workspace)
-    started = time.monotonic()
     output = finished.clara("run")
-    assert time.monotonic() - started < 15
     assert "Everything is up to date." in output
     assert snapshot(finished.workspace) == before
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ class Pipeline:
 
     def __init__(self, folder: Path, documents: Path) -> None:
         self.folder = folder
+        self.documents = documents
         self.workspace = folder / "workspace"
         self.config = folder / "small.yaml"
         self.config.write_text(yaml.safe_dump(small_settings(self.workspace, documents)))
@@ -28,6 +30,13 @@ class Pipeline:
             "OMP_NUM_THREADS": "2",
             "OMP_WAIT_POLICY": "PASSIVE",
         }
+
+    def copy(self, folder: Path) -> Pipeline:
+        """One that stands where this one does; its doings are not in the MLflow of this one."""
+        copied = Pipeline(folder, self.documents)
+        recorded = shutil.ignore_patterns("mlflow.db*", "mlruns")
+        shutil.copytree(self.workspace, copied.workspace, ignore=recorded)
+        return copied
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         return subprocess.Popen(

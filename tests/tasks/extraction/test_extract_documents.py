@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from clara_model.errors import ConfigError, DataError
 from configs.schema import PipelineConfig
+from tasks.extraction import workers
 from tasks.extraction.convert import extract_documents, journal_fingerprint, list_files
 from tasks.storage import Journal, read_records
 from tasks.workspace import Workspace
@@ -367,18 +367,15 @@ def test_file_over_the_memory_limit_is_rejected_and_the_run_goes_on(slow_input, 
 
 
 @pytest.mark.slow
-def test_crash_of_a_worker_rejects_its_file_and_the_run_goes_on(slow_input, tmp_path):
-    def kill_busy_worker():
-        me = psutil.Process()
-        while True:
-            for child in me.children(recursive=True):
-                # Start-up is over when a worker has waited and then used its core again.
-                if child.name().startswith("python") and child.cpu_times().user > 6:
-                    child.kill()
-                    return
-            time.sleep(0.1)
+def test_crash_of_a_worker_rejects_its_file_and_the_run_goes_on(slow_input, tmp_path, monkeypatch):
+    send = workers._send
 
-    threading.Thread(target=kill_busy_worker, daemon=True).start()
+    def send_and_kill(worker, job):
+        send(worker, job)
+        if job.file_path == "b_slow.pdf":
+            worker.process.kill()
+
+    monkeypatch.setattr(workers, "_send", send_and_kill)
     assert "crashed (exit code -9)" in extract_slow(slow_input, tmp_path, timeout_s=300.0)
 
 
