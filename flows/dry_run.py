@@ -16,18 +16,25 @@ from rich.table import Table
 from clara_model.errors import ConfigError
 from configs.load import load_config
 from tasks.training.machine import GPUS
-from tasks.workspace import Workspace
+from tasks.travel.mirror import open_workspace
 
 if TYPE_CHECKING:
     from tasks.training.dry_run import StagePlan
 
 _MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86400.0
+_ROWS = {
+    "stage1": ["pretrain_data.jsonl"],
+    "stage2": ["instruction_data.jsonl"],
+    "stage3": ["end_to_end_data.jsonl", "end_to_end_memory.jsonl"],
+}
 
 
 def show_plans(
     stages: Sequence[str], config: Path, overrides: Sequence[str], *, gpu: str, as_json: bool
 ) -> None:
-    """Print what training some stages would take; nothing is trained, downloaded or written.
+    """Print what training some stages would take; nothing is trained, and no model is downloaded.
+
+    Of a remote workspace only rows, tokenizer and logs are fetched.
 
     Raises:
         ConfigError: If the configuration is wrong, or the GPU is not in the table.
@@ -37,7 +44,13 @@ def show_plans(
         raise ConfigError(f"--gpu {gpu}: not in the table; known are {', '.join(GPUS)}")
     from tasks.training.dry_run import plan_stages
 
-    plans = plan_stages(settings, Workspace(settings.workspace), stages, gpu or None)
+    rows = [name for stage in stages for name in _ROWS[stage]]
+    workspace = open_workspace(
+        settings,
+        [*rows, *(f"world/{name}" for name in rows), "models/tokenizer",
+         *(f"logs/{stage}" for stage in stages)],
+    )  # fmt: skip
+    plans = plan_stages(settings, workspace, stages, gpu or None)
     if as_json:
         records = [plan.as_record() for plan in plans]
         sys.stdout.write(json.dumps({"stages": records}, ensure_ascii=False) + "\n")

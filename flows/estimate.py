@@ -19,6 +19,7 @@ from tasks.llm.estimate import Line, count_images, estimate_captions, estimate_s
 from tasks.llm.spending import Spending
 from tasks.manifests import is_current
 from tasks.plan import build_plan, require_input
+from tasks.travel.mirror import open_workspace
 from tasks.workspace import Workspace
 
 
@@ -34,7 +35,7 @@ def show_estimate(
         as_json: JSON on standard output in place of the table.
     """
     settings = load_config(config, overrides)
-    workspace = Workspace(settings.workspace)
+    workspace = open_workspace(settings, ["raw_knowledge.jsonl", "passages.jsonl"])
     if not workspace.raw_knowledge.is_file():
         require_input(settings)
     plan = build_plan(settings, workspace)

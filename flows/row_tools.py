@@ -9,13 +9,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from clara_model.errors import ConfigError
 from configs.load import load_config
+from configs.schema import PipelineConfig
 from flows.trace_view import print_trace
+from tasks.travel.mirror import open_workspace
 from tasks.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -23,10 +26,16 @@ if TYPE_CHECKING:
     from tasks.rows.validate import ValidationReport
 
 _SHOWN = 50  # most issues printed for one file
+# What is fetched of a remote workspace.
+_ROWS_AND_SOURCES = (
+    "pretrain_data.jsonl", "instruction_data.jsonl", "end_to_end_data.jsonl",
+    "end_to_end_memory.jsonl", "clara_training_data.jsonl", "benchmark", "world",
+    "raw_knowledge.jsonl", "captions.jsonl", "passages.jsonl", "synthesis.jsonl",
+)  # fmt: skip
 
 
 def validate_rows(
-    path: Path,
+    place: str,
     *,
     stage: str | None,
     top_k: int | None,
@@ -41,6 +50,7 @@ def validate_rows(
 
     if out is not None:
         raise ConfigError("--out says where a repaired copy goes; it needs --fix")
+    path = _find(place)
     if path.is_dir():
         _refuse_for_workspace(stage, train)
         reports = validate_workspace(Workspace(path), top_k=top_k)
@@ -60,7 +70,7 @@ def validate_rows(
 
 
 def fix_rows(
-    path: Path,
+    place: str,
     *,
     stage: str | None,
     top_k: int | None,
@@ -73,6 +83,9 @@ def fix_rows(
     from tasks.rows.fix import fix_file
     from tasks.rows.validate_workspace import fix_workspace
 
+    path = _find(place)
+    if "://" in place and out is None:
+        raise ConfigError(f"{place}: say by --out FOLDER where the repaired copies go")
     if path.is_dir():
         _refuse_for_workspace(stage, train)
         folder = out or path.with_name(path.name + "-fixed")
@@ -101,9 +114,9 @@ def clean_row_refs(file: Path, out: Path | None) -> None:
     result = clean_refs(file, target)
     console = Console()
     counts = ", ".join(f"{name} {value:.0f}" for name, value in result.counts.items())
-    console.print(f"wrote {target}: {counts}", highlight=False)
+    console.print(f"wrote {escape(str(target))}: {counts}", highlight=False)
     for reject in result.rejects[:_SHOWN]:
-        console.print(f"  set aside {reject.item}: {reject.reason}", highlight=False)
+        console.print(escape(f"  set aside {reject.item}: {reject.reason}"), highlight=False)
 
 
 def show_trace(row_id: str, config: Path, overrides: Sequence[str], *, as_json: bool) -> None:
@@ -111,7 +124,7 @@ def show_trace(row_id: str, config: Path, overrides: Sequence[str], *, as_json: 
     settings = load_config(config, overrides)
     from tasks.rows.trace import trace_row
 
-    trace = trace_row(Workspace(settings.workspace), row_id)
+    trace = trace_row(open_workspace(settings, _ROWS_AND_SOURCES), row_id)
     if as_json:
         _print_json(trace)
     else:
@@ -123,10 +136,22 @@ def rebuild_card(config: Path, overrides: Sequence[str]) -> None:
     settings = load_config(config, overrides)
     from tasks.data_card.build import write_card
 
-    workspace = Workspace(settings.workspace)
+    workspace = open_workspace(settings, [*_ROWS_AND_SOURCES, "audit.json", "models/tokenizer"])
     write_card(settings, workspace)
     page = (workspace.data_card / "card.html").resolve().as_uri()
     Console().print(page, highlight=False, soft_wrap=True)
+
+
+def _find(place: str) -> Path:
+    """A file or folder; of a workspace's URI the local folder that mirrors it, with its rows."""
+    if "://" not in place:
+        return Path(place)
+    try:
+        settings = PipelineConfig.model_validate({"workspace": place})
+    except ValidationError as err:
+        words = "; ".join(error["msg"].removeprefix("Value error, ") for error in err.errors())
+        raise ConfigError(words) from None  # the address may hold a password
+    return open_workspace(settings, _ROWS_AND_SOURCES).root
 
 
 def _refuse_for_workspace(stage: str | None, train: Path | None) -> None:
@@ -161,7 +186,7 @@ def _print_report(console: Console, report: ValidationReport) -> None:
     sound = "" if report.counted else "  [green]ok[/]"
     console.print(f"{escape(str(report.path))}: {rows or 'no rows'}{sound}", highlight=False)
     for note, count in report.mapped.items():
-        console.print(f"  read {note} ({count} rows)", highlight=False)
+        console.print(escape(f"  read {note} ({count} rows)"), highlight=False)
     if not report.issues:
         return
     table = Table("line", "severity", "check", "what")

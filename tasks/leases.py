@@ -17,7 +17,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -195,12 +195,17 @@ def describe_lease(text: str | None) -> str | None:
     return None if lease is None else f"{lease.who} (process {lease.pid}, since {lease.since})"
 
 
-def read_leases(folder: Path) -> dict[str, str]:
-    """Steps that somebody holds a lease for, and who; of a folder of leases."""
-    store = FolderLeases(folder)
-    names = [path.stem for path in sorted(folder.glob("*.json"))]
-    found = {name: describe_lease(store.read(name)) for name in names}
-    return {name: who for name, who in found.items() if who}
+def read_leases(store: LeaseStore, steps: Iterable[str]) -> dict[str, str]:
+    """Those of some steps that somebody is at, and who; without owners that died on this machine.
+
+    One that died elsewhere is told by a heartbeat that stands still, and so only by waiting.
+    """
+    found = {step: store.read(step) for step in steps}
+    return {
+        step: who
+        for step, text in found.items()
+        if (who := describe_lease(text)) and not _died_here(_parse(text))
+    }
 
 
 def _new_lease() -> Lease:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from configs.schema import PipelineConfig
-from tasks.leases import FolderLeases, Hold, hold_lease, require_held
+from tasks.leases import Hold, hold_lease, require_held
 from tasks.manifests import Manifest, Step, hash_files, is_current, list_files, read_manifest
 from tasks.storage import read_records
 from tasks.travel.checkpoints import fetch_checkpoint, remove_checkpoints, sending_checkpoints
@@ -17,11 +17,11 @@ from tasks.travel.mirror import (
     fetch_paths,
     is_sent,
     note_sent,
+    open_leases,
     open_mirror,
     refresh,
     sent_files,
 )
-from tasks.travel.remote import RemoteLeases
 from tasks.travel.state import forget_paths, read_state
 from tasks.travel.upload import upload_step
 from tasks.workspace import Workspace
@@ -52,9 +52,7 @@ def take_turn(
     if not force and is_current(step, workspace) and (mirror is None or is_sent(mirror, step.name)):
         yield False
         return
-    leases = FolderLeases(workspace.root / "leases") if mirror is None else RemoteLeases(
-        mirror.remote
-    )  # fmt: skip
+    leases = open_leases(config, workspace)
     with hold_lease(step.name, leases, expires_s=config.execution.lease_s) as hold:
         if mirror is not None:
             refresh(mirror)

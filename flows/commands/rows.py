@@ -17,7 +17,11 @@ _PANEL = "Rows"
 @rows.command(rich_help_panel=_PANEL)
 def validate(
     path: Annotated[
-        Path, typer.Argument(metavar="FILE|WORKSPACE", help="Rows in JSONL, or a whole workspace.")
+        str,
+        typer.Argument(
+            metavar="FILE|WORKSPACE",
+            help="Rows in JSONL, or a whole workspace: its folder, or a URI such as s3://bucket/mine.",
+        ),
     ],
     stage: Annotated[
         str | None, typer.Option(help="stage1, stage2 or stage3; guessed from the rows if omitted.")

@@ -12,12 +12,14 @@ from pathlib import Path
 from clara_model.errors import DataError
 from configs.schema import PipelineConfig
 from tasks.housekeeping.status import running_by
+from tasks.leases import FolderLeases, read_leases
 from tasks.manifests import Step, is_current, read_manifest
 from tasks.plan import STAGES, build_plan
 from tasks.tracking.registry import versions_folder
 from tasks.workspace import Workspace
 
 _ABANDONED_S = 3600.0  # a temporary file this old is not being written any more
+_TEMPORARY = (".tmp", ".new", ".new-journal")
 # Folders and files of steps on their way that are not named after them.
 _WORKS_FOR = {"evaluation": "evaluate", "caption-ocr": "caption"}
 _ASKING = ("caption", "synthesize", "mine")
@@ -58,8 +60,10 @@ def find_garbage(
         DataError: If a step is running here.
     """
     plan = build_plan(config, workspace)
+    # Who works in another mirror of the same remote workspace needs nothing that lies here.
+    held = read_leases(FolderLeases(workspace.root / "leases"), plan)
     for name in plan:
-        if who := running_by(workspace, name):
+        if who := running_by(workspace, name, held):
             raise DataError(
                 f"{workspace.root}: {name} is running {who}; come again when it is done"
             )
@@ -159,7 +163,7 @@ def _leftovers(workspace: Workspace) -> Found:
     """Temporary files of processes that were killed."""
     before = time.time() - _ABANDONED_S
     for path in sorted(workspace.root.rglob(".*")):
-        is_ours = path.name.endswith((".tmp", ".new")) or path.name.startswith(".step-")
+        is_ours = path.name.endswith(_TEMPORARY) or path.name.startswith(".step-")
         if is_ours and not path.is_symlink() and path.stat().st_mtime < before:
             yield path, "left by a process that was killed"
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from configs.schema import PipelineConfig
-from tasks.housekeeping.step_state import StepState, read_step_state
-from tasks.leases import FolderLeases
+from tasks.housekeeping.step_state import read_step_state
+from tasks.leases import read_leases
 from tasks.manifests import Manifest, Step, is_current, read_manifest
 from tasks.plan import build_plan
 from tasks.tracking.spool import count_refused, count_waiting
+from tasks.travel.mirror import open_leases
 from tasks.workspace import Workspace
 
 State = Literal["done", "stale", "to do", "running", "interrupted", "failed"]
@@ -55,36 +57,42 @@ class WorkspaceStatus:
 def read_status(config: PipelineConfig, workspace: Workspace) -> WorkspaceStatus:
     """The state of every step that the configuration asks for."""
     plan = build_plan(config, workspace)
+    held = read_leases(open_leases(config, workspace), plan)
     stale: set[str] = set()
     steps = []
     for step in plan.values():
-        status = _describe(step, workspace, plan, stale)
+        status = _describe(step, workspace, plan, stale, held)
         if status.state != "done":
             stale.add(step.name)
         steps.append(status)
     return WorkspaceStatus(tuple(steps), count_waiting(workspace), count_refused(workspace))
 
 
-def running_by(workspace: Workspace, step: str) -> str:
-    """Who is at a step now, in words, or nothing."""
+def running_by(workspace: Workspace, step: str, held: Mapping[str, str]) -> str:
+    """Who is at a step now, in words, or nothing.
+
+    Args:
+        workspace: Where it may be running.
+        step: Its name.
+        held: Who holds which step's lease.
+    """
     state = read_step_state(workspace, step)
     if state is not None and state.state == "running" and state.is_alive is not None:
         return f"on {state.host}, process {state.pid}, since {state.since}"
-    if lease := _lease(workspace, step, state):
-        return f"by {lease.get('who', 'another worker')} since {lease.get('since', '?')}"
-    return ""
+    return f"by {held[step]}" if step in held else ""
 
 
 def _describe(
-    step: Step, workspace: Workspace, plan: dict[str, Step], pending: set[str]
-) -> StepStatus:
+    step: Step, workspace: Workspace, plan: dict[str, Step], pending: set[str],
+    held: Mapping[str, str],
+) -> StepStatus:  # fmt: skip
     manifest = read_manifest(workspace, step.name)
     seconds = manifest.get("seconds") if manifest else None
 
     def status(state: State, detail: str) -> StepStatus:
         return StepStatus(step.name, step.title, state, detail, seconds)
 
-    if running := running_by(workspace, step.name):
+    if running := running_by(workspace, step.name, held):
         return status("running", running)
     last = read_step_state(workspace, step.name)
     if last is not None and last.state == "failed":
@@ -98,19 +106,6 @@ def _describe(
     if is_current(step, workspace) and not _behind(step, plan, pending):
         return status("done", str(manifest.get("finished", "")))
     return status("stale", _why(step, manifest, plan, pending))
-
-
-def _lease(workspace: Workspace, step: str, state: StepState | None) -> dict[str, Any] | None:
-    """A lease, unless its owner is known to have died: it is the same process as the state's."""
-    text = FolderLeases(workspace.root / "leases").read(step)
-    try:
-        lease = json.loads(text) if text else None
-    except ValueError:
-        return None
-    if not isinstance(lease, dict):
-        return None
-    died = state is not None and state.state != "running" and state.pid == lease.get("pid")
-    return None if died else lease
 
 
 def _why(step: Step, manifest: Manifest, plan: dict[str, Step], pending: set[str]) -> str:

@@ -47,6 +47,14 @@ def resolved_uri(config: PipelineConfig, workspace: Workspace) -> str:
     return config.tracking.resolved_uri() or tracking_uri(config, workspace)
 
 
+def place_uri(config: PipelineConfig, workspace: Workspace, path: Path) -> str:
+    """Where a file or folder is at home, for links: a remote workspace's own address, or file://."""
+    path, root = path.resolve(), workspace.root.resolve()
+    if config.remote is not None and path.is_relative_to(root):
+        return f"{config.remote}/{path.relative_to(root).as_posix()}".removesuffix("/.")
+    return path.as_uri()
+
+
 def is_remote(uri: str) -> bool:
     """Whether a server is meant, which may be down, and not a database of ours."""
     return uri.startswith(("http://", "https://"))
@@ -88,12 +96,9 @@ def _make_database(uri: str) -> None:
     try:
         MlflowClient(f"{_SQLITE}{fresh}").search_experiments(max_results=1)
         _put_in_place(fresh, path)
-        leftovers = f".{path.name}.*.new*"  # those of killed processes as well
-    except BaseException:
-        leftovers = f"{fresh.name}*"
-        raise
     finally:
-        for leftover in path.parent.glob(leftovers):
+        # Its own alone: another process may be making one. Those of killed ones `clara gc` finds.
+        for leftover in path.parent.glob(f"{fresh.name}*"):
             leftover.unlink(missing_ok=True)
 
 

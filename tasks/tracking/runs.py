@@ -6,7 +6,6 @@ anything is sent, so a kill between the two leaves something that the next start
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 import uuid
@@ -21,8 +20,9 @@ from tasks.housekeeping.logs import begin_run
 from tasks.housekeeping.step_state import watch_step
 from tasks.manifests import Manifest
 from tasks.plan import build_plan
-from tasks.storage import hash_file, hash_json, write_json
-from tasks.tracking.address import has_own_database, open_client, resolved_uri
+from tasks.storage import hash_file, hash_json
+from tasks.tracking.address import has_own_database, open_client, place_uri, resolved_uri
+from tasks.tracking.identity import take_identity
 from tasks.tracking.outbox import Outbox, open_outbox
 from tasks.tracking.spool import spool_folder
 from tasks.tracking.system import sample_system
@@ -86,28 +86,25 @@ def open_pipeline_run(config: PipelineConfig, workspace: Workspace) -> Tracker:
     """
     uri = resolved_uri(config, workspace)
     outbox = open_outbox(spool_folder(workspace), uri, config.tracking.send_wait_s)
-    state = _read_state(workspace)
     plan = build_plan(config, workspace)
-    identity = hash_json([[step.name, step.version, step.settings] for step in plan.values()])
-    if state is None or state["config"] != identity:
-        if state is not None:
-            outbox.add(
-                do="forget", experiment=config.tracking.experiment, tag=PIPELINE_TAG,
-                value=state["pipeline_id"], at=_now(),
-            )  # fmt: skip
-        state = {"pipeline_id": uuid.uuid4().hex, "config": identity, "opened": time.time()}
-        write_json(_state_path(workspace), state)
-    pipeline_id = str(state["pipeline_id"])
+    settings = hash_json([[step.name, step.version, step.settings] for step in plan.values()])
+    identity, abandoned = take_identity(config, workspace, settings)
+    if abandoned is not None:
+        outbox.add(
+            do="forget", experiment=config.tracking.experiment, tag=PIPELINE_TAG,
+            value=abandoned, at=_now(),
+        )  # fmt: skip
+    pipeline_id = identity.pipeline_id
     begin_run(config, workspace, pipeline_id)
     tags = describe_pipeline(config, workspace, pipeline_id)
     what = tags.get("clara.sweep", "pipeline")
-    tracker = Tracker(config, workspace, pipeline_id, float(state["opened"]), outbox)
+    tracker = Tracker(config, workspace, pipeline_id, identity.opened, outbox)
     _add_run(
         tracker, pipeline_id, run_name(config, what, pipeline_id),
         {PIPELINE_TAG: pipeline_id, "clara.kind": "pipeline"}, tags,
     )  # fmt: skip
-    settings = flatten(config.model_dump(mode="json"))
-    outbox.add(do="params", ref=pipeline_id, params=settings)
+    params = flatten(config.model_dump(mode="json") | {"workspace": tags["clara.workspace"]})
+    outbox.add(do="params", ref=pipeline_id, params=params)
     return tracker
 
 
@@ -149,8 +146,10 @@ def log_manifest(tracker: Tracker, run_id: str, manifest: Manifest) -> None:
     The counts are put at the pipeline's run as well, under the step's name, for comparisons.
     """
     numbers = {**manifest["counts"], "seconds": manifest["seconds"]}
-    root = tracker.workspace.root.resolve()
-    links = {f"clara.output.{name}": (root / name).as_uri() for name in manifest["outputs"]}
+    links = {
+        f"clara.output.{name}": _uri(tracker, tracker.workspace.root / name)
+        for name in manifest["outputs"]
+    }
     tracker.outbox.add(do="params", ref=run_id, params=flatten({"settings": manifest["settings"]}))
     tracker.outbox.add(do="tags", ref=run_id, tags=links)
     log_metrics(tracker, run_id, [{"step": 0, **numbers}])
@@ -187,7 +186,7 @@ def log_artifacts(tracker: Tracker, run_id: str, paths: list[Path]) -> None:
             copy = _keep(path, spool_folder(tracker.workspace) / "files")
             tracker.outbox.add(do="file", ref=run_id, name=path.name, path=str(copy), folder=None)
         elif path.exists():
-            uri = path.resolve().as_uri()
+            uri = _uri(tracker, path)
             size = (
                 f"{path.stat().st_size} bytes, sha256 {hash_file(path)}" if path.is_file() else ""
             )
@@ -211,7 +210,7 @@ def log_dataset(
     """
     tracker.outbox.add(
         do="dataset", ref=run_id, name=path.stem, digest=digest[:36], rows=rows, context=context,
-        uri=path.resolve().as_uri(),
+        uri=_uri(tracker, path),
     )  # fmt: skip
 
 
@@ -302,13 +301,5 @@ def _now() -> int:
     return int(time.time() * 1000)
 
 
-def _state_path(workspace: Workspace) -> Path:
-    return workspace.manifests / ".run.json"
-
-
-def _read_state(workspace: Workspace) -> dict[str, Any] | None:
-    try:
-        state = json.loads(_state_path(workspace).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return None
-    return state if {"pipeline_id", "config", "opened"} <= state.keys() else None
+def _uri(tracker: Tracker, path: Path) -> str:
+    return place_uri(tracker.config, tracker.workspace, path)

@@ -22,7 +22,7 @@ def describe_pipeline(config: PipelineConfig, workspace: Workspace, run_id: str)
     data, commit = data_fingerprint(workspace), _git_commit()
     return {
         "clara.pipeline_id": run_id,
-        "clara.workspace": str(workspace.root),
+        "clara.workspace": config.remote or str(workspace.root),
         "clara.code_version": _code_version(),
         "clara.model": config.tracking.registered_model,
         "clara.base": config.model.base,

@@ -17,9 +17,10 @@ from typing import Any
 
 from clara_model.errors import ClaraError
 from configs.schema import PipelineConfig
+from tasks.leases import FolderLeases, LeaseStore
 from tasks.manifests import Manifest, hash_files, read_manifest
 from tasks.storage import Reject, hash_json, replace_rejects, write_json
-from tasks.travel.remote import Remote, free_bytes
+from tasks.travel.remote import Remote, RemoteLeases, free_bytes
 from tasks.travel.state import State, is_below, read_state, write_state
 from tasks.travel.upload import finish_uploads
 from tasks.workspace import Workspace
@@ -63,6 +64,14 @@ def open_workspace(config: PipelineConfig, fetch: Sequence[str] = ()) -> Workspa
         refresh(mirror)
         fetch_paths(mirror, [workspace.root / name for name in fetch])
     return workspace
+
+
+def open_leases(config: PipelineConfig, workspace: Workspace) -> LeaseStore:
+    """Where the leases of a workspace lie: with its files, wherever they are at home."""
+    mirror = open_mirror(config, workspace)
+    if mirror is None:
+        return FolderLeases(workspace.root / "leases")
+    return RemoteLeases(mirror.remote)
 
 
 def refresh(mirror: Mirror) -> State:

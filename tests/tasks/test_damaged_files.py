@@ -94,7 +94,7 @@ def test_a_row_that_is_not_text_is_named_with_the_remedy(tmp_path: Path) -> None
 
 def test_garbage_in_a_lease_is_nobodys_and_expires(tmp_path: Path) -> None:
     (tmp_path / "mine.json").write_bytes(b"\xff\x00 garbage")
-    assert read_leases(tmp_path) == {}
+    assert read_leases(FolderLeases(tmp_path), ["mine"]) == {}
     with hold_lease("mine", FolderLeases(tmp_path), expires_s=0.5) as hold:
         assert hold.waited
 

@@ -135,7 +135,8 @@ def test_one_that_stood_still_learns_that_it_was_replaced(tmp_path: Path) -> Non
 
     with pytest.raises(LaunchError, match=r"eve@elsewhere .* took over"):
         lose()
-    assert "eve" in read_leases(tmp_path)["stage1"]  # the new owner's stays
+    held = read_leases(FolderLeases(tmp_path), ["stage1"])
+    assert "eve" in held["stage1"]  # the new owner's stays
 
 
 def test_a_suspended_process_is_replaced_and_then_stops(tmp_path: Path) -> None:
@@ -156,6 +157,18 @@ def test_a_suspended_process_is_replaced_and_then_stops(tmp_path: Path) -> None:
 
 
 def test_who_holds_what_can_be_listed(tmp_path: Path) -> None:
-    with hold_lease("mine", FolderLeases(tmp_path)):
-        assert f"process {os.getpid()}" in read_leases(tmp_path)["mine"]
-    assert read_leases(tmp_path) == {}
+    leases = FolderLeases(tmp_path)
+    with hold_lease("mine", leases):
+        found = read_leases(leases, ["extract", "mine"])
+        assert set(found) == {"mine"}
+        assert f"process {os.getpid()}" in found["mine"]
+    assert read_leases(leases, ["extract", "mine"]) == {}
+
+
+def test_who_was_killed_on_this_machine_is_not_listed(tmp_path: Path) -> None:
+    process, leases = worker(tmp_path, 60), FolderLeases(tmp_path / "leases")
+    wait_for(lambda: lines(tmp_path))
+    assert f"process {process.pid}" in read_leases(leases, ["stage1"])["stage1"]
+    process.kill()
+    process.communicate()
+    assert read_leases(leases, ["stage1"]) == {}
