@@ -42,7 +42,11 @@ class ExtractionSettings(Settings):
         description="folder of Docling's models for layout, where there is no network; made by "
         "`docling-tools models download layout tableformer -o DIR`",
     )
-    timeout_s: PositiveFloat = Field(default=120.0, description="wall-clock limit for one file")
+    timeout_s: PositiveFloat = Field(
+        default=120.0,
+        description="seconds for one file; on a busy machine those that it really works count, up "
+        "to five times as many by the clock",
+    )
     memory_mb: PositiveInt = Field(default=4096, description="memory limit of a worker process")
     max_pages: PositiveInt = Field(default=2000, description="a file with more pages is set aside")
     max_file_mb: PositiveInt = Field(default=200, description="a larger file is set aside")

@@ -7,6 +7,7 @@ from typing import Any
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from configs.schema import PipelineConfig
@@ -26,12 +27,16 @@ _DATA_ROWS = (
     ("held-out documents", "passages", "benchmark_documents"),
     ("simple questions", "synthesize", "simple"),
     ("complex questions", "synthesize", "complex"),
+    ("questions over two passages", "synthesize", "joint"),
+    ("cross-lingual questions", "synthesize", "cross_lingual"),
+    ("unanswerable questions", "synthesize", "unanswerable"),
     ("paraphrases", "synthesize", "paraphrases"),
     ("rows, stage 1", "mine", "pretrain_rows"),
     ("rows, stage 2", "mine", "instruction_rows"),
     ("rows, stage 3", "mine", "end_to_end_rows"),
     ("rows of the generated world", "mine", "world_rows"),
     ("held-out questions", "mine", "benchmark_rows"),
+    ("held-out questions without answer", "mine", "benchmark_unanswerable_rows"),
 )
 
 _NUMBER_COLUMNS = {
@@ -52,7 +57,7 @@ _SYSTEM_NAMES = {
 
 def print_plan(console: Console, plan: dict[str, Step], workspace: Workspace) -> list[str]:
     """Show which steps are done and which will run; returns the names of the latter."""
-    table = _table(f"Plan for {workspace.root}", "step", "what it does", "state")
+    table = _table(f"Plan for {escape(str(workspace.root))}", "step", "what it does", "state")
     pending: list[str] = []
     for name, step in plan.items():
         # A step after one that will run reads what that one writes: its turn is open.
@@ -80,7 +85,7 @@ def print_summary(console: Console, config: PipelineConfig, workspace: Workspace
     console.print("Where things are")
     for what, place in _places(config, workspace):
         # Never folded: a folded path can be neither clicked nor copied.
-        console.print(f"  {what:<12}{place}", soft_wrap=True, highlight=False)
+        console.print(f"  {what:<12}{escape(place)}", soft_wrap=True, highlight=False)
 
 
 def print_sweep(console: Console, workspace: Workspace) -> None:
@@ -135,7 +140,7 @@ def _rejects_table(workspace: Workspace) -> Table:
         reasons.setdefault(row["step"], Counter())[row["reason"]] += 1
     for step, counter in reasons.items():
         reason, _ = counter.most_common(1)[0]
-        table.add_row(step, str(counter.total()), reason[:90])
+        table.add_row(escape(step), str(counter.total()), escape(reason[:90]))
     return table
 
 

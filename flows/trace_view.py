@@ -14,7 +14,8 @@ _LONG = 1200  # characters of a request or reply that are shown; --json has all
 def print_trace(console: Console, trace: dict[str, Any]) -> None:
     """Print a trace as a tree: the row, its passages, its requests."""
     row = trace["row"]
-    tree = Tree(f"[bold]{escape(str(row.get('id')))}[/]  {trace['file']}:{trace['line']}")
+    place = escape(f"{trace['file']}:{trace['line']}")
+    tree = Tree(f"[bold]{escape(str(row.get('id')))}[/]  {place}")
     for other in trace["also_in"]:
         tree.add(f"also in {escape(other)}")
     for key in ("question", "gold_answer", "answer", "answers"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import logging
+import os
 import platform
 import resource
 import subprocess
@@ -134,7 +135,7 @@ def hash_path(path: Path, workspace: Workspace) -> str:
 
 def list_files(folder: Path) -> list[Path]:
     """A folder's files, without hidden ones."""
-    return sorted(p for p in folder.rglob("*") if p.is_file() and not _is_hidden(p, folder))
+    return sorted(p for p in folder.rglob("*") if os.path.isfile(p) and not _is_hidden(p, folder))
 
 
 def hash_files(paths: Iterable[Path], workspace: Workspace) -> dict[Path, str]:
@@ -198,13 +199,18 @@ def _label(path: Path, workspace: Workspace) -> str:
 
 
 def _hash_known(path: Path, known: dict[str, list[Any]]) -> str:
-    stat = path.stat()
-    signature = [stat.st_size, stat.st_mtime_ns]
-    entry = known.get(str(path))
-    if isinstance(entry, list) and len(entry) == 3 and entry[:2] == signature:
-        return str(entry[2])
-    value = hash_file(path)
-    known[str(path)] = [*signature, value]
+    # Bytes of a name that are not UTF-8 cannot be written as such.
+    name = os.fsencode(path).decode("utf-8", "backslashreplace")
+    try:
+        stat = path.stat()
+        signature = [stat.st_size, stat.st_mtime_ns]
+        entry = known.get(name)
+        if isinstance(entry, list) and len(entry) == 3 and entry[:2] == signature:
+            return str(entry[2])
+        value = hash_file(path)
+    except OSError as err:
+        return f"cannot be read ({err.strerror})"  # the step that needs it says so
+    known[name] = [*signature, value]
     return value
 
 

@@ -92,7 +92,8 @@ def hash_file(path: Path) -> str:
 def hash_json(value: Any) -> str:
     """SHA-256 of a JSON value, independent of key order."""
     text = json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
+    # Names of files may hold bytes that are not UTF-8, as lone surrogates.
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class Journal:
@@ -136,7 +137,8 @@ class Journal:
     def _load(self) -> None:
         if not self.path.is_file():
             return
-        lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines()
+        # Not splitlines(): texts may hold other signs that it takes for the end of a line.
+        lines = self.path.read_text(encoding="utf-8", errors="replace").split("\n")
         entries = []
         for line in lines:
             try:
@@ -160,15 +162,16 @@ def _read_whole_lines(path: Path) -> list[Record]:
     if not path.is_file():
         return []
     records, damaged = [], 0
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError:
-            record = None
-        if isinstance(record, dict):
-            records.append(record)
-        else:
-            damaged += 1
+    with path.open(encoding="utf-8", errors="replace", newline="\n") as lines:
+        for line in lines:
+            try:
+                record = json.loads(line)
+            except json.JSONDecodeError:
+                record = None
+            if isinstance(record, dict):
+                records.append(record)
+            else:
+                damaged += 1
     if damaged:
         log.warning(
             "%s: %d damaged lines are left out; a step's `--force` lists again what it set aside",

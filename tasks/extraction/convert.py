@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from clara_model.errors import ConfigError, DataError
+from clara_model.errors import DataError
 from configs.schema import ExtractionSettings, PipelineConfig
+from tasks.extraction.files import list_files
 from tasks.extraction.images import remove_orphans
 from tasks.extraction.modes import choose_mode
 from tasks.extraction.read import Job, rejected
 from tasks.extraction.workers import limits_of, read_files
 from tasks.progress import progress
 from tasks.sharding.shards import Done, FanOut, run_shards, take_in
-from tasks.storage import Journal, Record, Reject, StepResult, hash_file, hash_json, write_jsonl
+from tasks.storage import Journal, Record, Reject, StepResult, hash_json, write_jsonl
 from tasks.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
 STEP = "extract"
 # Part of the journal's fingerprint: raise it when the same file would come out differently.
-VERSION = 3
+VERSION = 4
 
 
 def extract_documents(
@@ -97,43 +97,6 @@ def journal_fingerprint(settings: ExtractionSettings) -> str:
     """What a journal's records depend on, besides the files themselves; `auto` is resolved."""
     kept = settings.model_dump(mode="json", exclude={"input", "timeout_s", "memory_mb"})
     return hash_json([VERSION, kept])
-
-
-def list_files(source: Path) -> list[Job]:
-    """All files below a folder (or one file), sorted by path, hidden ones left out.
-
-    Raises:
-        ConfigError: If the path does not exist.
-        DataError: If there is no file.
-    """
-    if source.is_file():
-        return [_job(source, source.name)]
-    if not source.is_dir():
-        raise ConfigError(
-            f"extraction.input: {source} does not exist; name a file or a folder, "
-            "for example with --set extraction.input=PATH"
-        )
-    found = {
-        _readable(path.relative_to(source).as_posix()): path
-        for path in source.rglob("*")
-        if path.is_file() or (path.is_symlink() and not path.exists())
-    }
-    names = sorted(n for n in found if not any(part.startswith(".") for part in n.split("/")))
-    if not names:
-        raise DataError(f"extraction.input: {source} holds no files")
-    return [_job(found[name], name) for name in names]
-
-
-def _job(path: Path, name: str) -> Job:
-    try:
-        return Job(path, name, hash_file(path), path.stat().st_size)
-    except OSError as err:
-        return Job(path, name, "", problem=f"cannot be opened ({err.strerror})")
-
-
-def _readable(name: str) -> str:
-    """A name as text: that of a file from an old system may hold bytes that are not UTF-8."""
-    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def _key(job: Job) -> str:

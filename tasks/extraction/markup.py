@@ -11,9 +11,9 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from clara_model.errors import DataError
+from tasks.extraction.decode import decode_text
 from tasks.extraction.document import Extracted
 from tasks.extraction.images import Picture, PictureStore, check_picture
-from tasks.extraction.sniff import decode_text
 
 _IMAGE = re.compile(r"!\[(?P<alt>[^\]]*)\]\(\s*<?(?P<src>[^)\s>]+)>?(\s+[\"'][^)]*[\"'])?\s*\)")
 _TAG = re.compile(r"<img\b[^>]*>", re.IGNORECASE)
@@ -65,19 +65,26 @@ class LinkedPictures:
 
 def read_text(path: Path) -> Extracted:
     """Plain text, unchanged."""
-    return Extracted(content=decode_text(path.read_bytes()).strip())
+    text = decode_text(path.read_bytes()).strip()
+    return Extracted(content=text, problems=_broken(text))
 
 
 def read_markdown(path: Path, pictures: LinkedPictures) -> Extracted:
     """Markdown, unchanged but for its pictures and comments; code is left alone."""
     text = decode_text(path.read_bytes())
+    problems = _broken(text)
     parts = []
     last = 0
     for fence in _FENCE.finditer(text):
         parts += [_replace_images(text[last : fence.start()], pictures), fence.group()]
         last = fence.end()
     parts.append(_replace_images(text[last:], pictures))
-    return Extracted(content=isolate_marks("".join(parts)))
+    return Extracted(content=isolate_marks("".join(parts)), problems=problems)
+
+
+def _broken(text: str) -> list[str]:
+    count = text.count("\ufffd")
+    return [f"{count} signs are broken: neither UTF-8 nor anything else"] if count else []
 
 
 def _replace_images(text: str, pictures: LinkedPictures) -> str:
@@ -102,7 +109,8 @@ def read_html(path: Path, pictures: LinkedPictures) -> Extracted:
     from bs4 import BeautifulSoup
     from docling.datamodel.base_models import DocumentStream
 
-    soup = BeautifulSoup(decode_text(path.read_bytes()), "html.parser")
+    source = decode_text(path.read_bytes())
+    soup = BeautifulSoup(source, "html.parser")
     for tag in soup(["script", "style", "noscript", "template", "nav"]):
         tag.decompose()
     tokens: dict[str, str] = {}
@@ -110,16 +118,17 @@ def read_html(path: Path, pictures: LinkedPictures) -> Extracted:
         token = f"CLARAPICTURE{len(tokens):06d}X"
         tokens[token] = pictures.take(str(tag.get("src") or ""), str(tag.get("alt") or ""))
         tag.replace_with(f" {token} ")
-    stream = DocumentStream(name=f"{path.stem}.html", stream=BytesIO(str(soup).encode()))
+    stream = DocumentStream(name="page.html", stream=BytesIO(str(soup).encode()))
     result = _html_converter().convert(stream, raises_on_error=False)
     if result.status.value not in ("success", "partial_success"):
-        raise DataError("damaged HTML: " + "; ".join(e.error_message for e in result.errors))
+        reasons = "; ".join(e.error_message for e in result.errors if e.error_message)
+        raise DataError(f"damaged HTML: {reasons or result.status.value}")
     content = result.document.export_to_markdown(
         escape_html=False, escape_underscores=False, compact_tables=True
     )
     for token, text in tokens.items():
         content = content.replace(token, text)
-    return Extracted(content=isolate_marks(tidy_tables(content)))
+    return Extracted(content=isolate_marks(tidy_tables(content)), problems=_broken(source))
 
 
 @cache

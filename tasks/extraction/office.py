@@ -34,7 +34,7 @@ def read_office(path: Path, kind: str, store: PictureStore) -> Extracted:
         warnings.simplefilter("always")
         result = _converter().convert(path, raises_on_error=False)
     if result.status.value not in ("success", "partial_success"):
-        reasons = "; ".join(e.error_message.splitlines()[0] for e in result.errors)
+        reasons = "; ".join(e.error_message.strip().partition("\n")[0] for e in result.errors)
         raise DataError(f"damaged {kind.upper()}: {reasons or result.status.value}")
     document = result.document
     problems = [str(w.message) for w in caught if "icture" in str(w.message)]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from clara_model.errors import DataError
@@ -65,18 +68,9 @@ def _read(
         from tasks.extraction.picture_files import read_picture_file
 
         return read_picture_file(job.path, settings, store)
-    if kind == "pdf" and settings.mode == "layout":
-        from tasks.extraction.layout import read_layout
-
-        return read_layout(job.path, settings, store)
-    if kind == "pdf":
-        from tasks.extraction.pdf import read_pdf
-
-        return read_pdf(job.path, settings, store)
-    if kind in ("docx", "pptx", "xlsx"):
-        from tasks.extraction.office import read_office
-
-        return read_office(job.path, kind, store)
+    if kind in ("pdf", "docx", "pptx", "xlsx"):
+        with plain_name(job.path, kind) as path:
+            return _read_paged(path, kind, store, settings)
     from tasks.extraction import markup
 
     if kind == "text":
@@ -84,6 +78,39 @@ def _read(
     pictures = markup.LinkedPictures(job.path, root, store)
     reader = markup.read_html if kind == "html" else markup.read_markdown
     return reader(job.path, pictures)
+
+
+def _read_paged(
+    path: Path, kind: Kind, store: PictureStore, settings: ExtractionSettings
+) -> Extracted:
+    if kind != "pdf":
+        from tasks.extraction.office import read_office
+
+        return read_office(path, kind, store)
+    if settings.mode == "layout":
+        from tasks.extraction.layout import read_layout
+
+        return read_layout(path, settings, store)
+    from tasks.extraction.pdf import read_pdf
+
+    return read_pdf(path, settings, store)
+
+
+@contextmanager
+def plain_name(path: Path, kind: str) -> Iterator[Path]:
+    """The file under a name that the libraries take: in UTF-8, and ending in its kind."""
+    try:
+        str(path).encode()
+        is_plain = path.suffix.lower() == f".{kind}"
+    except UnicodeEncodeError:
+        is_plain = False
+    if is_plain:
+        yield path
+        return
+    with TemporaryDirectory() as folder:
+        link = Path(folder) / f"document.{kind}"
+        link.symlink_to(path.absolute())
+        yield link
 
 
 def _forget_lost_pictures(extracted: Extracted, store: PictureStore) -> None:

@@ -65,11 +65,12 @@ _TEXTS = ("html", "markdown", "text")
 def _by_content(
     path: Path, head: bytes, named: Kind | None, max_unpacked_mb: int, max_pages: int
 ) -> Kind:
-    if b"%PDF-" in head[:1024]:
+    # Text may speak of the marks of other formats; a PDF may begin with something else.
+    if head.lstrip().startswith(b"%PDF-") or (b"%PDF-" in head[:1024] and named not in _TEXTS):
         return "pdf"
     if head.startswith(_IMAGES) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
         return "image"
-    if head.startswith(b"PK"):
+    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return _office_kind(path, max_unpacked_mb, max_pages)
     if head.startswith(_OLE):
         if _ENCRYPTED in path.read_bytes():
@@ -101,32 +102,3 @@ def _office_kind(path: Path, max_unpacked_mb: int, max_pages: int) -> Kind:
         if any(name.startswith(folder) for name in names):
             return kind
     raise DataError("a zip archive, not a document")
-
-
-def decode_text(data: bytes) -> str:
-    """Text of a file in UTF-8, UTF-16 with a mark, GB 18030 or Windows-1252.
-
-    Raises:
-        DataError: If it is none of these.
-    """
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        encodings: tuple[str, ...] = ("utf-16",)
-    else:
-        encodings = ("utf-8-sig", "gb18030", "cp1252")
-    for encoding in encodings:
-        try:
-            text = data.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-        if encoding == "gb18030" and not _mostly_chinese(text):
-            continue
-        return text.replace("\r\n", "\n").replace("\r", "\n").replace("\x00", "")
-    raise DataError("text in an unknown encoding: save it as UTF-8")
-
-
-def _mostly_chinese(text: str) -> bool:
-    """Whether what is not ASCII is Chinese: Western texts decode as GB 18030 by chance, too."""
-    foreign = [c for c in text if ord(c) > 127]
-    chinese = sum("\u4e00" <= c <= "\u9fff" or "\u3000" <= c <= "\u303f" for c in foreign)
-    common = sum(c in "的一是不了人在有我他这中大来上国，。、" for c in foreign)
-    return chinese > 0.8 * len(foreign) and common > 0.02 * len(foreign)

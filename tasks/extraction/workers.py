@@ -27,6 +27,9 @@ log = logging.getLogger(__name__)
 
 _START_LIMIT_S = 300.0
 _POLL_S = 0.1
+# A file is not to blame for a machine that is busy with other work: the limit counts processor time
+# where a worker gets less than all of it, up to so many times the limit by the clock.
+_PATIENCE = 5.0
 _FAT = 0.5  # share of the memory limit above which an idle worker makes room for a new one
 # What takes seconds to import, by the names of the files that need it.
 _PDF = frozenset({".pdf"})
@@ -35,11 +38,15 @@ _DOCLING = frozenset({".docx", ".pptx", ".xlsx", ".html", ".htm", ".xhtml"})
 
 @dataclass
 class _Worker:
-    """A process, its pipe, and the job it works on since `started`."""
+    """A process, its pipe, and the job it works on since `started`.
+
+    `cpu` is the processor time that it had used by then.
+    """
 
     process: multiprocessing.process.BaseProcess
     pipe: Connection
     started: float
+    cpu: float = 0.0
     ready: bool = False
     job: Job | None = field(default=None)
 
@@ -109,7 +116,7 @@ def _start(
 
 def _send(worker: _Worker, job: Job) -> None:
     worker.job = job
-    worker.started = time.monotonic()
+    worker.started, worker.cpu = time.monotonic(), _processor_s(worker.process.pid)
     with contextlib.suppress(OSError):  # it has just died: the next look at it tells why
         worker.pipe.send(job)
 
@@ -127,7 +134,7 @@ def _step(worker: _Worker, settings: ExtractionSettings) -> Record | None:
             return None
     except (EOFError, OSError):
         worker.process.join(5)
-    seconds = time.monotonic() - worker.started
+    seconds = _seconds(worker)
     limit = settings.timeout_s if worker.ready else _START_LIMIT_S
     reason = ""
     if not worker.process.is_alive():
@@ -145,6 +152,13 @@ def _step(worker: _Worker, settings: ExtractionSettings) -> Record | None:
     return rejected(reason, limits=limits_of(settings))
 
 
+def _seconds(worker: _Worker) -> float:
+    """How long a worker has been at its job, or at its start: see `_PATIENCE`."""
+    wall = time.monotonic() - worker.started
+    used = _processor_s(worker.process.pid) - worker.cpu
+    return max(min(wall, used), wall / _PATIENCE)
+
+
 def limits_of(settings: ExtractionSettings) -> list[float]:
     """The limits under which a file was set aside: with others it is tried again."""
     return [settings.timeout_s, settings.memory_mb]
@@ -158,6 +172,17 @@ def _memory_mb(pid: int | None) -> float:
         return float(psutil.Process(pid).memory_info().rss) / 1e6
     except psutil.NoSuchProcess:
         return 0.0
+
+
+def _processor_s(pid: int | None) -> float:
+    """Processor time of a process so far; zero if it has just ended."""
+    import psutil
+
+    try:
+        used = psutil.Process(pid).cpu_times()
+    except psutil.NoSuchProcess:
+        return 0.0
+    return float(used.user + used.system)
 
 
 def _stop(worker: _Worker) -> None:

@@ -77,3 +77,17 @@ def test_rejects_of_a_step_replace_its_former_ones_only(tmp_path: Path) -> None:
         ("caption", "b.png"),
         ("extract", "c.pdf"),
     ]
+
+
+# Word processors and web pages leave these in texts; Python takes them for the end of a line.
+@pytest.mark.parametrize("sign", ["\u2028", "\u2029", "\x85"])
+def test_signs_that_look_like_line_ends_tear_no_line(tmp_path: Path, sign: str) -> None:
+    journal_path, rejects = tmp_path / "journal.jsonl", tmp_path / "rejected.jsonl"
+    with Journal(journal_path, "f1") as journal:
+        journal.add("a", {"content": f"one{sign}two"})
+        journal.add("b", {})
+    with Journal(journal_path, "f1") as journal:
+        assert journal.records == {"a": {"content": f"one{sign}two"}, "b": {}}
+    replace_rejects(rejects, "synthesize", [Reject("synthesize", "p", f"one{sign}two")])
+    replace_rejects(rejects, "mine", [])
+    assert [r["reason"] for r in read_records(rejects)] == [f"one{sign}two"]

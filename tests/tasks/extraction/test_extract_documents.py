@@ -19,7 +19,8 @@ from PIL import Image, ImageDraw, ImageFont
 from clara_model.errors import ConfigError, DataError
 from configs.schema import PipelineConfig
 from tasks.extraction import workers
-from tasks.extraction.convert import extract_documents, journal_fingerprint, list_files
+from tasks.extraction.convert import extract_documents, journal_fingerprint
+from tasks.extraction.files import list_files
 from tasks.storage import Journal, read_records
 from tasks.workspace import Workspace
 
@@ -148,6 +149,10 @@ def fill(folder):
     (folder / "bad_office.docx").write_bytes((folder / "deck.pptx").read_bytes())
     (folder / "bad_cut.pptx").write_bytes((folder / "deck.pptx").read_bytes()[:9000])
     (folder / os.fsdecode(b"caf\xe9.txt")).write_text("Its name is not UTF-8.")
+    for kind, other in (("docx", "sub/harvest.docx"), ("pdf", "figure.pdf")):
+        copy = folder / os.fsdecode(b"h\xf4tel." + kind.encode())
+        copy.write_bytes((folder / other).read_bytes())
+    (folder / os.fsdecode(b"h\xf4tel.html")).write_text("<h1>Hall</h1><p>It is open.</p>")
     (folder / "bad_empty.docx").write_bytes(b"")
     (folder / "bad_foreign.exe").write_bytes(b"MZ\x00\x01")
     (folder / "bad_label.pdf").write_bytes(png().getvalue())
@@ -170,6 +175,9 @@ def test_rows_are_sorted_and_hidden_files_left_out(extracted):
         "caf\ufffd.txt",
         "deck.pptx",
         "figure.pdf",
+        "h\ufffdtel.docx",
+        "h\ufffdtel.html",
+        "h\ufffdtel.pdf",
         "notes.txt",
         "photo.webp",
         "prices.xlsx",
@@ -288,7 +296,7 @@ def test_counts_add_up(extracted):
     result, rows, workspace = extracted
     counts = result.counts
     assert counts["files"] == counts["documents"] + counts["images_standalone"] + counts["rejected"]
-    assert (counts["documents"], counts["images_standalone"], counts["rejected"]) == (7, 1, 12)
+    assert (counts["documents"], counts["images_standalone"], counts["rejected"]) == (10, 1, 12)
     named = {name for row in rows.values() for name in row["extracted_images"]}
     assert {path.name for path in workspace.extracted_assets.iterdir()} == named
     assert not list(workspace.progress.iterdir())

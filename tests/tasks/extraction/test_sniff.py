@@ -8,7 +8,8 @@ import zipfile
 import pytest
 
 from clara_model.errors import DataError
-from tasks.extraction.sniff import decode_text, sniff
+from tasks.extraction.decode import decode_text
+from tasks.extraction.sniff import sniff
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(50)
 OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -88,3 +89,34 @@ def test_chinese_text_is_read_in_common_encodings(encoding):
 
 def test_western_text_is_not_taken_for_chinese():
     assert decode_text("Café à la crème, déjà vu\r\n".encode("cp1252")).endswith("déjà vu\n")
+
+
+def test_text_may_begin_like_another_format(tmp_path):
+    assert look(tmp_path, "a.md", b"A PDF begins with %PDF-1.7.") == "markdown"
+    assert look(tmp_path, "a.txt", b"PKZIP was a program.") == "text"
+
+
+def test_traditional_chinese_is_read():
+    text = "燈籠橋是在一九六三年建成的，它有二百一十二盞燈。"
+    assert decode_text(text.encode("big5")) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("등불 다리는 1963년에 지어졌고 등이 이백열두 개 있다.", "euc_kr"),
+        ("Мост фонарей был построен в 1963 году.", "cp1251"),
+        ("提灯橋は一九六三年に建てられ、灯が二百十二ある。", "shift_jis"),
+    ],
+)
+def test_text_that_would_come_out_garbled_is_refused(text, encoding):
+    with pytest.raises(DataError, match="unknown encoding: save it as UTF-8"):
+        decode_text(text.encode(encoding))
+
+
+def test_a_few_broken_bytes_do_not_garble_the_rest():
+    text = "The bridge’s lamps – all 212 – burn whale oil, says “The Gazette”."
+    data = text.encode().replace(b"Gazette", b"Gaz\xe9tte")
+    assert decode_text(data) == text.replace("Gazette", "Gaz\ufffdtte")
+    chinese = "灯笼桥是在一九六三年建成的。"
+    assert decode_text(chinese.encode()[:-1]) == chinese[:-1] + "\ufffd"
