@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from configs.base import EndpointSettings, Settings
 
@@ -17,6 +17,21 @@ class JudgeSettings(EndpointSettings):
     max_tokens: PositiveInt = Field(default=300, description="length limit of one judgement")
     max_document_characters: PositiveInt = Field(
         default=12_000, description="of the documents shown to the judge; what exceeds is cut"
+    )
+
+
+class ReconstructionSettings(Settings):
+    """Held-out passages that every CLaRa model writes anew from their memories."""
+
+    passages: NonNegativeInt = Field(
+        default=50, description="gold passages a benchmark, at most; 0 asks for none"
+    )
+    bert_score: bool = Field(default=False, description="score them by BERTScore as well")
+    bert_score_model: str = Field(
+        default="FacebookAI/roberta-large", description="its encoder: a folder or hub id"
+    )
+    bert_score_layer: NonNegativeInt = Field(
+        default=17, description="the encoder's layer; another encoder needs its own"
     )
 
 
@@ -34,8 +49,9 @@ class EvaluationSettings(Settings):
         pattern=r"^[\w][\w.-]*$",
         description="of this evaluation: results go to evaluations/NAME of the workspace",
     )
-    held_out: list[Literal["documents", "world"]] = Field(
-        default=["documents", "world"], description="held-out questions of the workspace to ask"
+    held_out: list[Literal["documents", "unanswerable", "world"]] = Field(
+        default=["documents", "unanswerable", "world"],
+        description="held-out questions of the workspace to ask",
     )
     k: PositiveInt | None = Field(
         default=None, description="documents the generator reads; default: the model's own"
@@ -71,3 +87,4 @@ class EvaluationSettings(Settings):
         default_factory=EndpointSettings, description="where openai:MODEL systems are asked"
     )
     judge: JudgeSettings = Field(default_factory=JudgeSettings)
+    reconstruction: ReconstructionSettings = Field(default_factory=ReconstructionSettings)

@@ -21,7 +21,7 @@ from tasks.evaluation.places import evaluation_folder
 from tasks.travel.mirror import open_workspace
 from tasks.workspace import Workspace
 
-_HELD_OUT = ("documents", "world")
+_HELD_OUT = ("documents", "unanswerable", "world")
 _CONFIG_ENDINGS = (".yaml", ".yml")
 
 

@@ -143,14 +143,14 @@ def _model_steps(config: PipelineConfig, ws: Workspace) -> list[Step]:
             (models / "stage3", ws.passages), (ws.memory / "index",),
         ),
         Step(
-            "evaluate", "systems on held-out questions", 2,
+            "evaluate", "systems on held-out questions", 3,
             _decisive(config.evaluation) | {"model": model},
             (*_evaluated_models(config, ws), *benchmarks, *_public_files(config)),
             tuple(evaluation / name for name in
-                  ("summary.json", "index.json", "questions", "predictions")),
+                  ("summary.json", "index.json", "questions", "predictions", "reconstruction")),
         ),
         Step(
-            "report", "one page to read", 2, {},
+            "report", "one page to read", 3, {},
             (evaluation / "summary.json",), (evaluation / "report.html",),
         ),
     ]  # fmt: skip
@@ -170,11 +170,12 @@ def _evaluated_models(config: PipelineConfig, ws: Workspace) -> tuple[Path, ...]
 
 def _held_out(config: PipelineConfig, ws: Workspace) -> tuple[Path, ...]:
     """Folders of held-out questions; a given model may be evaluated where there are none."""
-    folders = {"documents": ws.benchmark}
+    folders = {"documents": ws.benchmark, "unanswerable": ws.benchmark}
     if config.training.world.share > 0:
         folders["world"] = ws.world / "benchmark"
     asked = [folder for name, folder in folders.items() if name in config.evaluation.held_out]
-    return tuple(place for place in asked if not config.evaluation.systems or place.is_dir())
+    places = dict.fromkeys(asked)
+    return tuple(place for place in places if not config.evaluation.systems or place.is_dir())
 
 
 def _public_files(config: PipelineConfig) -> tuple[Path, ...]:

@@ -17,6 +17,9 @@ from tasks.evaluation.public import load_public
 from tasks.storage import hash_json
 from tasks.workspace import Workspace
 
+# The one setting of the workspace's own questions that nothing in its documents answers.
+UNANSWERABLE = "unanswerable"
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -45,8 +48,10 @@ class Benchmark:
     """The held-out questions of one source in one pool of candidates.
 
     Args:
-        name: "documents" (the user's), "world" (the generated one), or a public benchmark's.
-        pool: "normal" (candidates as retrieved) or "oracle" (golds among them).
+        name: "documents" (the user's), "unanswerable" (theirs, too), "world" (the generated one),
+            or a public benchmark's.
+        pool: "normal" (candidates as retrieved), "oracle" (golds among them), or "unanswerable"
+            (none of them holds an answer).
         samples: The questions.
         providers: Who made questions and answers, where the rows say so.
         key: Hash of everything above.
@@ -71,11 +76,11 @@ def load_benchmarks(config: PipelineConfig, workspace: Workspace) -> list[Benchm
         ConfigError: If a public benchmark is not where the settings say.
         DataError: If a row does not fit; names file, line and field.
     """
-    folders = {"documents": workspace.benchmark, "world": workspace.world / "benchmark"}
+    folders = {"world": workspace.world / "benchmark"}
     benchmarks = []
     for name in config.evaluation.held_out:
-        folder = folders[name]
-        for pool in config.evaluation.settings:
+        folder = folders.get(name, workspace.benchmark)
+        for pool in (UNANSWERABLE,) if name == UNANSWERABLE else config.evaluation.settings:
             path = folder / f"{pool}.jsonl"
             if path.is_file():
                 benchmark = _load(path, name, pool, config.evaluation.max_questions)

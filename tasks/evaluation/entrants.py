@@ -72,6 +72,11 @@ class Entrant:
         return self.plan.parts[-1].kind != "closed-book" or self.ranks_only
 
     @property
+    def reads_memories(self) -> bool:
+        """Whether its generator reads documents by their memories."""
+        return self.plan.parts[-1].kind == "clara"
+
+    @property
     def model(self) -> str:
         """The folder or id whose weights are loaded first: jobs that share it go together."""
         return next((part.model for part in reversed(self.plan.parts) if part.model), "")
@@ -87,7 +92,8 @@ class Entrant:
         if kind == "clara":
             config = read_config(Path(model))
             entry |= {"stage": config.stage, "rate": config.compr_rate,
-                      "memory_tokens": config.doc_max_length // config.compr_rate}  # fmt: skip
+                      "memory_tokens": config.doc_max_length // config.compr_rate,
+                      "doc_max_length": config.doc_max_length}  # fmt: skip
         elif kind == "text" and not any(part.kind == "lingua" for part in self.plan.parts):
             entry["rate"] = 1
         return entry

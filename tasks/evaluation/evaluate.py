@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from itertools import groupby
 
 from clara_model.errors import DataError
 from configs.schema import PipelineConfig
@@ -15,8 +14,16 @@ from tasks.evaluation.entrants import Entrant, list_entrants
 from tasks.evaluation.jobs import Job, plan_jobs, stored_rows
 from tasks.evaluation.judged import judge_jobs, read_judged
 from tasks.evaluation.places import evaluation_folder, prediction_path, progress_folder
-from tasks.evaluation.predict import predict
+from tasks.evaluation.predict import choose_device, predict
 from tasks.evaluation.questions import read_questions, store_questions
+from tasks.evaluation.reconstruct import (
+    Rebuild,
+    bert_key,
+    compare_by_meaning,
+    plan_rebuilds,
+    stored_texts,
+)
+from tasks.evaluation.reconstruction import read_reconstruction
 from tasks.evaluation.summary import Summary, flat_counts, summarise
 from tasks.progress import progress
 from tasks.storage import Record, StepResult, read_records, write_json
@@ -41,26 +48,42 @@ def evaluate(config: PipelineConfig, workspace: Workspace) -> StepResult:
         DataError: If a benchmark row does not fit, or `normal` was given golds.
     """
     folder = evaluation_folder(config, workspace)
-    for name in ("predictions", "questions"):  # there even if nothing can be asked
+    for name in ("predictions", "questions", "reconstruction"):  # there even if all is empty
         (folder / name).mkdir(parents=True, exist_ok=True)
     benchmarks = load_benchmarks(config, workspace)
     entrants = list_entrants(config, workspace)
     jobs = plan_jobs(folder, entrants, benchmarks)
+    passages = config.evaluation.reconstruction.passages
+    rebuilds = plan_rebuilds(folder, entrants, benchmarks, passages)
+    _ask(config, workspace, jobs, rebuilds)
+    compare_by_meaning(rebuilds, config.evaluation, choose_device)
+    judge_jobs(config, workspace, jobs)
+    store_questions(folder, benchmarks)
+    write_json(folder / "index.json", _index(config, workspace, entrants, jobs, rebuilds))
+    summary = rescore(config, workspace)
+    shutil.rmtree(progress_folder(config, workspace), ignore_errors=True)
+    return StepResult(flat_counts(summary))
+
+
+def _ask(
+    config: PipelineConfig, workspace: Workspace, jobs: list[Job], rebuilds: list[Rebuild]
+) -> None:
+    """Have answered, measured and written what is not there yet; each model is loaded once."""
+    folder = evaluation_folder(config, workspace)
     unanswered = [job for job in jobs if stored_rows(job) is None]
+    unwritten = [rebuild for rebuild in rebuilds if stored_texts(rebuild) is None]
     log.info("%d of %d prediction files are up to date", len(jobs) - len(unanswered), len(jobs))
     pending = [
         job for job in jobs if stored_rows(job) is None or not is_measured(config, folder, job)
     ]
     total = sum(len(job.benchmark.samples) for job in unanswered)
+    total += sum(len(rebuild.passages) for rebuild in unwritten)
+    models = [*(job.entrant.model for job in pending), *(one.entrant.model for one in unwritten)]
     with progress("answering held-out questions", total) as advance:
-        for _, group in groupby(pending, key=lambda job: job.entrant.model):
-            predict(config, workspace, list(group), advance)
-    judge_jobs(config, workspace, jobs)
-    store_questions(folder, benchmarks)
-    write_json(folder / "index.json", _index(config, workspace, entrants, jobs))
-    summary = rescore(config, workspace)
-    shutil.rmtree(progress_folder(config, workspace), ignore_errors=True)
-    return StepResult(flat_counts(summary))
+        for model in dict.fromkeys(models):
+            own = [job for job in pending if job.entrant.model == model]
+            texts = [rebuild for rebuild in unwritten if rebuild.entrant.model == model]
+            predict(config, workspace, own, texts, advance)
 
 
 def rescore(config: PipelineConfig, workspace: Workspace) -> Summary:
@@ -81,20 +104,25 @@ def rescore(config: PipelineConfig, workspace: Workspace) -> Summary:
             raise DataError(f"{place}: predictions are gone; run `clara evaluate --force`")
         judged = read_judged(folder, job) if index["judged"] else {}
         predictions.append(({**job, "judged": judged}, read_records(place)))
-    summary = summarise(config, workspace, read_questions(folder), index, predictions)
+    written = read_reconstruction(folder, index)
+    summary = summarise(config, workspace, read_questions(folder), index, predictions, written)
     write_json(folder / "summary.json", summary)
     return summary
 
 
 def _index(
-    config: PipelineConfig, workspace: Workspace, entrants: list[Entrant], jobs: list[Job]
+    config: PipelineConfig,
+    workspace: Workspace,
+    entrants: list[Entrant],
+    jobs: list[Job],
+    rebuilds: list[Rebuild],
 ) -> Record:
     """What was asked, by which the predictions of this evaluation are told from older ones."""
-    folder = evaluation_folder(config, workspace)
+    folder, settings = evaluation_folder(config, workspace), config.evaluation
     return {
         "systems": [entrant.describe() for entrant in entrants],
-        "own": not config.evaluation.systems,
-        "judged": config.evaluation.judge.enabled,
+        "own": not settings.systems,
+        "judged": settings.judge.enabled,
         "jobs": [
             {
                 "benchmark": job.benchmark.name,
@@ -105,8 +133,19 @@ def _index(
                 "chooses": job.chooses,
                 "ranks_only": job.entrant.ranks_only,
                 "key": job.key,
-                "cost": read_cost(folder, job) if config.evaluation.cost else None,
+                "cost": read_cost(folder, job) if settings.cost else None,
             }
             for job in jobs
+        ],
+        "reconstruction": [
+            {
+                "benchmark": rebuild.benchmark,
+                "system": rebuild.entrant.id,
+                "key": rebuild.key,
+                "bert_key": bert_key(rebuild.key, settings)
+                if settings.reconstruction.bert_score
+                else None,
+            }
+            for rebuild in rebuilds
         ],
     }

@@ -18,6 +18,7 @@ def write_notes(summary: Summary) -> list[dict[str, str]]:
     """What a reader must know before concluding anything, each with the benchmark it is about."""
     notes = [
         *_about_benchmarks(summary),
+        *_about_cut_documents(summary),
         *_about_scores(summary),
         *_about_comparisons(summary),
         *_about_retrieval(summary),
@@ -76,6 +77,24 @@ def _about_benchmarks(summary: Summary) -> Iterator[Note]:
                 f"{benchmark['gold_present']} of {n} questions; the others cannot be answered "
                 "from what the systems were given.",
             )
+
+
+def _about_cut_documents(summary: Summary) -> Iterator[Note]:
+    """Systems of one limit that were given the same documents are told of together."""
+    names = names_of(summary)
+    alike: dict[tuple[Any, ...], list[str]] = {}
+    for row in summary.get("cut", ()):
+        what = (row["benchmark"], row["limit"], row["questions"], row["cut"], row["lost"])
+        alike.setdefault(what, []).append(_system(row, names))
+    for (benchmark, limit, questions, cut, lost), systems in alike.items():
+        words = (
+            f"; for {lost} of them an accepted answer stands only in what was cut" if lost else ""
+        )
+        yield Note(
+            benchmark,
+            f"Documents longer than {limit} tokens are cut before they are compressed. So was at "
+            f"least one document of {cut} of {questions} questions{words}: {', '.join(systems)}.",
+        )
 
 
 def _about_scores(summary: Summary) -> Iterator[Note]:

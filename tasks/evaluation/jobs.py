@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clara_model.errors import DataError
-from tasks.evaluation.benchmarks import Benchmark, Sample, choose_documents
+from tasks.evaluation.benchmarks import UNANSWERABLE, Benchmark, Sample, choose_documents
 from tasks.evaluation.entrants import Entrant
 from tasks.evaluation.places import prediction_path
 from tasks.storage import Record, hash_json, read_records
 
 # Raised by hand whenever the same checkpoint and questions would be answered otherwise.
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,8 @@ def stored_rows(job: Job) -> list[Record] | None:
 def _asked(benchmark: Benchmark, entrants: Sequence[Entrant]) -> Iterable[tuple[str, Entrant]]:
     """(setting, system) pairs of one benchmark."""
     for entrant in entrants:
-        yield benchmark.pool, entrant
+        if not (entrant.ranks_only and benchmark.pool == UNANSWERABLE):  # nothing to find
+            yield benchmark.pool, entrant
     if benchmark.pool != "oracle" or benchmark.public is not None:
         return
     for entrant in entrants:

@@ -15,6 +15,9 @@ NAMES = {
     "stage3": "stage 3",
     "documents": "Your documents",
     "world": "The generated world",
+    "unanswerable": "Questions that nothing answers",
+    "refused": "refused",
+    "false_refusal": "false refusals",
     "em": "exact match",
     "f1": "F1",
     "containment": "containment",
@@ -34,6 +37,13 @@ NAMES = {
     "judge.correct": "judge: correct",
     "judge.faithful": "judge: faithful",
     "base": "base decoder",
+    "another": "another passage",
+    "reconstruction.rouge1": "ROUGE-1",
+    "reconstruction.rougeL": "ROUGE-L",
+    "reconstruction.numbers": "numbers kept",
+    "reconstruction.names": "names kept",
+    "reconstruction.entities": "both kept",
+    "reconstruction.bert_score": "BERTScore",
 }
 
 SYSTEM_WORDS = {
@@ -81,5 +91,8 @@ def setting_words(setting: str, k: int) -> str:
         "normal": "Candidates as they were retrieved, gold or not. Systems that do not choose "
         f"(full text, stages 1 and 2) are given {best} of them; those that do (stage 3) pick "
         f"{own} by themselves.",
+        "unanswerable": "No passage holds an answer, and the right one is to say so. Candidates "
+        "are the passage that was asked about and those nearest to it; systems that do not choose "
+        f"are given {best} of them by BM25, those that do (stage 3) pick {own} by themselves.",
         "decoy": "One wrong passage of the right kind is given: what guessing scores.",
     }[setting]

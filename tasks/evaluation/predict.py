@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from configs.schema import PipelineConfig
 from tasks.evaluation.benchmarks import Sample
@@ -12,11 +12,13 @@ from tasks.evaluation.costs import measure
 from tasks.evaluation.entrants import list_entrants
 from tasks.evaluation.jobs import Job, stored_rows
 from tasks.evaluation.places import progress_folder
+from tasks.evaluation.reconstruct import Rebuild, regenerate
 from tasks.storage import Journal, Record, write_jsonl
 from tasks.workspace import Workspace
 
 if TYPE_CHECKING:
     from clara_model.evaluation.systems import System
+    from clara_model.evaluation.systems.clara import Compressed
     from clara_model.evaluation.systems.interface import Ranking
 
 
@@ -24,6 +26,7 @@ def predict(
     config: PipelineConfig,
     workspace: Workspace,
     jobs: Sequence[Job],
+    rebuilds: Sequence[Rebuild],
     advance: Callable[[int], None],
 ) -> None:
     """Load what some jobs share and write the predictions of each, each file atomically.
@@ -32,12 +35,11 @@ def predict(
         config: For batch size, and how models are loaded.
         workspace: Where models lie.
         jobs: Jobs around one model: those without predictions, and those whose cost is missing.
-        advance: Told the number of questions done.
+        rebuilds: Passages that this model is to write anew.
+        advance: Told the number of questions and passages done.
     """
-    import torch
-
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    wanted = {job.system for job in jobs}
+    device = choose_device()
+    wanted = {job.system for job in jobs} | {rebuild.entrant.id for rebuild in rebuilds}
     systems = {
         entrant.id: entrant.plan.open()
         for entrant in list_entrants(config, workspace, device)
@@ -50,6 +52,8 @@ def predict(
         if stored_rows(job) is None:
             rankings = _rankings(job, system) if job.chooses else None
             rows = [_row(job, i, s, rankings) for i, s in enumerate(job.benchmark.samples)]
+            if job.entrant.reads_memories:
+                _mark_cut(job, cast("Compressed", system.generator), rows)
             if job.entrant.ranks_only:
                 advance(len(rows))
             else:
@@ -57,6 +61,17 @@ def predict(
             write_jsonl(job.path, rows)
         if config.evaluation.cost:
             measure(config, workspace, job, system, device)
+    for rebuild in rebuilds:
+        reader = cast("Compressed", systems[rebuild.entrant.id].generator)
+        place = progress_folder(config, workspace)
+        regenerate(rebuild, reader, place, config.evaluation.batch_size, advance)
+
+
+def choose_device() -> str:
+    """Where models are put: "cuda" if there is one, else "cpu"."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _rankings(job: Job, system: System) -> list[Ranking]:
@@ -83,6 +98,18 @@ def _row(job: Job, number: int, sample: Sample, rankings: list[Ranking] | None) 
         row["scores"] = [round(known[i], 4) if i in known else None for i in places]
         row["documents"] = row["ranking"][: job.k]
     return row
+
+
+def _mark_cut(job: Job, reader: Compressed, rows: list[Record]) -> None:
+    """Note of every document that is longer than the model reads how many characters it read."""
+    samples = job.benchmark.samples
+    texts = list(dict.fromkeys(s.candidates[i] for s, r in zip(samples, rows, strict=True)
+                               for i in r["documents"]))  # fmt: skip
+    kept = dict(zip(texts, reader.characters_read(texts), strict=True))
+    for sample, row in zip(samples, rows, strict=True):
+        cut = {str(i): kept[sample.candidates[i]] for i in row["documents"]}
+        if found := {place: count for place, count in cut.items() if count is not None}:
+            row["cut"] = found
 
 
 def _answers(

@@ -18,6 +18,7 @@ from tasks.evaluation.charts import curve_chart
 from tasks.evaluation.names import METRIC_GROUPS, SYSTEM_WORDS, names_of
 from tasks.evaluation.places import evaluation_folder
 from tasks.evaluation.published import published
+from tasks.evaluation.reconstruction import reconstruction_parts
 from tasks.evaluation.report_parts import (
     benchmark_parts,
     leaderboard,
@@ -44,6 +45,7 @@ def write_report(config: PipelineConfig, workspace: Workspace) -> Path:
     if not path.is_file():
         raise DataError(f"{path}: nothing evaluated yet; run `clara evaluate` first")
     summary = json.loads(path.read_text(encoding="utf-8"))
+    index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
     names = names_of(summary)
     is_own = summary["own"] and summary["name"] is None
     page = environment().get_template(_TEMPLATE).render(
@@ -63,6 +65,7 @@ def write_report(config: PipelineConfig, workspace: Workspace) -> Path:
         headlines=_headlines(summary, names) if is_own else [],
         benchmarks=benchmark_parts(summary, folder, names),
         costs=_costs(summary),
+        reconstruction=reconstruction_parts(summary, folder, index),
         paper=published(),
         notes=[note["text"] for note in summary["notes"] if note["about"] == "all"],
     )  # fmt: skip

@@ -155,9 +155,11 @@ def _answers(
     ks = {row["id"]: row["k"] for row in summary["systems"]}
     k = max(ks.values(), default=1)
     bars = [
-        Bar(names[row["system"]], **row["metrics"][lead], style=styles[row["system"]])
+        Bar(
+            names[row["system"]], found["value"], found["low"], found["high"], styles[row["system"]]
+        )
         for row in rows
-        if lead in row["metrics"]
+        if (found := row["metrics"].get(lead))
     ]
     return {
         "name": setting,

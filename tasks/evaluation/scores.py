@@ -13,7 +13,7 @@ from clara_model.evaluation.metrics.retrieval import (
     chance_reciprocal_rank,
     ranking_scores,
 )
-from tasks.evaluation.benchmarks import Benchmark, Sample
+from tasks.evaluation.benchmarks import UNANSWERABLE, Benchmark, Sample
 from tasks.storage import Record
 
 # The value of every question, by the question's number.
@@ -23,34 +23,52 @@ Values = dict[int, float]
 ANSWER_METRICS = {"em": "open.em", "f1": "open.f1", "containment": "open.contains"}
 RECALLS = tuple(f"recall@{k}" for k in RECALL_AT)
 RANK_METRICS = (*RECALLS, "mrr", "ndcg@10", "all_found")
+# What a model says to questions that nothing answers, and where the answer lay before it.
+REFUSED, FALSE_REFUSAL = "refused", "false_refusal"
 JUDGE_METRICS = ("judge.correct", "judge.faithful")
 
 
 def metric_groups(benchmark: Benchmark) -> dict[str, tuple[str, ...]]:
     """Names of a benchmark's answer metrics: official, paper, fair, ours."""
+    if benchmark.pool == UNANSWERABLE:
+        return {"ours": (REFUSED,)}
     groups: dict[str, tuple[str, ...]] = {}
     if benchmark.public is not None:
         for group, names in answer_metrics(benchmark.public).items():
             if own := tuple(name for name in names if name not in ANSWER_METRICS.values()):
                 groups[group] = own
-    return groups | {"ours": tuple(ANSWER_METRICS)}
+    return groups | {"ours": (*ANSWER_METRICS, FALSE_REFUSAL, REFUSED)}
 
 
 def leading(benchmark: Benchmark) -> str:
     """The one answer metric to look at first."""
+    if benchmark.pool == UNANSWERABLE:
+        return REFUSED
     if benchmark.public is None:
         return "em"
     name = leading_metric(benchmark.public)
     return next((short for short, metric in ANSWER_METRICS.items() if metric == name), name)
 
 
-def score_answers(benchmark: Benchmark, rows: Sequence[Record]) -> dict[str, Values]:
-    """All answer metrics of one file of predictions, for the questions that are scored."""
+def score_answers(
+    benchmark: Benchmark, rows: Sequence[Record], refusals: Sequence[str] = ()
+) -> dict[str, Values]:
+    """All answer metrics of one file of predictions, for the questions that are scored.
+
+    Args:
+        benchmark: The questions.
+        rows: Their predictions.
+        refusals: How models were trained to say that the documents hold no answer.
+    """
+    if benchmark.pool == UNANSWERABLE:
+        return {REFUSED: {i: score("open.refusal", row["answer"], [*refusals, *row["golds"]])
+                          for i, row in enumerate(rows)}}  # fmt: skip
     found: dict[str, Values] = {
         name: {i: score(metric, row["answer"], row["golds"]) for i, row in enumerate(rows)
                if row["golds"]}
         for name, metric in ANSWER_METRICS.items()
     }  # fmt: skip
+    found |= _refusals(rows, refusals)
     public = benchmark.public
     if public is None:
         return found
@@ -60,6 +78,18 @@ def score_answers(benchmark: Benchmark, rows: Sequence[Record]) -> dict[str, Val
                 if name not in ANSWER_METRICS.values():
                     found.setdefault(name, {})[i] = value
     return found
+
+
+def _refusals(rows: Sequence[Record], refusals: Sequence[str]) -> dict[str, Values]:
+    """Refusals where nothing is accepted, and where all gold documents were read."""
+    refused, false = {}, {}
+    for i, row in enumerate(rows):
+        was_told = row["positives"] and set(row["positives"]) <= set(row["documents"])
+        if not row["golds"]:
+            refused[i] = score("open.refusal", row["answer"], refusals)
+        elif was_told:
+            false[i] = score("open.refusal", row["answer"], refusals)
+    return {FALSE_REFUSAL: false, REFUSED: refused}
 
 
 def score_rankings(

@@ -7,11 +7,13 @@ from typing import Any
 
 from clara_model.evaluation.bootstrap import bootstrap_mean
 from configs.schema import PipelineConfig
-from tasks.evaluation.benchmarks import Benchmark
+from tasks.evaluation.benchmarks import UNANSWERABLE, Benchmark
 from tasks.evaluation.costs import with_pay_off
+from tasks.evaluation.cut import count_cut
 from tasks.evaluation.honesty import write_notes
 from tasks.evaluation.losses import read_losses
 from tasks.evaluation.pairs import PerQuestion, compare
+from tasks.evaluation.reconstruction import score_reconstruction
 from tasks.evaluation.scores import (
     RANK_METRICS,
     leading,
@@ -26,7 +28,7 @@ from tasks.workspace import Workspace
 Summary = dict[str, Any]
 
 # In the order of the tables.
-_SETTINGS = ("gold", "oracle", "normal", "decoy")
+_SETTINGS = ("gold", "oracle", "normal", "decoy", UNANSWERABLE)
 _BASELINES = ("chance", "bm25")
 _LOGGED = ("base", "stage1", "stage2", "stage3")
 
@@ -37,6 +39,7 @@ def summarise(
     benchmarks: Sequence[Benchmark],
     index: Record,
     predictions: Sequence[tuple[Record, list[Record]]],
+    written: Sequence[tuple[Record, list[Record]]] = (),
 ) -> Summary:
     """Everything that tables and report say, as one JSON value; needs no model.
 
@@ -46,10 +49,12 @@ def summarise(
         benchmarks: The questions.
         index: What was asked: systems, and jobs with their costs.
         predictions: Each job's entry of the index, and its predictions.
+        written: Each CLaRa model's entry of the index, and the passages that it wrote anew.
     """
     samples = config.evaluation.bootstrap_samples
     systems = index["systems"]
-    scored = _score_all(benchmarks, index, predictions)
+    refusals = list(config.synthesis.refusals.values())
+    scored = _score_all(benchmarks, index, predictions, refusals)
     order = [*_BASELINES, *(system["id"] for system in systems)]
     leads = {benchmark.name: leading(benchmark) for benchmark in benchmarks}
     is_own = index["own"]
@@ -62,6 +67,8 @@ def summarise(
         "scores": _entries(scored, samples, order, retrieval=False),
         "retrieval": _entries(scored, samples, order, retrieval=True),
         "comparisons": compare(scored, leads, systems, samples),
+        "reconstruction": score_reconstruction(written, systems, samples),
+        "cut": count_cut(benchmarks, predictions, systems),
         "costs": _costs(index),
         "losses": read_losses(workspace.logs, _LOGGED) if is_own else {},
     }
@@ -79,6 +86,9 @@ def flat_counts(summary: Summary) -> dict[str, float]:
     for row in (*summary["scores"], *summary["retrieval"]):
         for name, metric in row["metrics"].items():
             counts[f"{row['benchmark']}/{row['setting']}/{row['system']}/{name}"] = metric["value"]
+    for row in summary["reconstruction"]:
+        for name, metric in row["metrics"].items():
+            counts[f"{row['benchmark']}/{row['system']}/{name}"] = metric["value"]
     return counts
 
 
@@ -86,6 +96,7 @@ def _score_all(
     benchmarks: Sequence[Benchmark],
     index: Record,
     predictions: Sequence[tuple[Record, list[Record]]],
+    refusals: Sequence[str],
 ) -> PerQuestion:
     scored: PerQuestion = {}
     ks = [system["k"] for system in index["systems"]] or [1]
@@ -98,7 +109,7 @@ def _score_all(
     by_place = {(benchmark.name, benchmark.pool): benchmark for benchmark in benchmarks}
     for job, rows in predictions:
         benchmark = by_place[(job["benchmark"], job["pool"])]
-        metrics = {} if job["ranks_only"] else score_answers(benchmark, rows)
+        metrics = {} if job["ranks_only"] else score_answers(benchmark, rows, refusals)
         for name, values in job.get("judged", {}).items():
             metrics[name] = {int(i): value for i, value in values.items()}
         if job["chooses"]:
@@ -120,13 +131,14 @@ def _entries(
             if values and (name in RANK_METRICS) == retrieval
         }
         if own:
+            n = max(len(values) for values in own.values())
             entries.append(
                 {
                     "benchmark": benchmark,
                     "setting": setting,
                     "system": system,
-                    "n": len(next(iter(own.values()))),
-                    "metrics": {name: _interval(v, samples) for name, v in own.items()},
+                    "n": n,
+                    "metrics": {name: _interval(v, samples, n) for name, v in own.items()},
                 }
             )
     return sorted(
@@ -137,9 +149,11 @@ def _entries(
     )  # fmt: skip
 
 
-def _interval(values: dict[int, float], samples: int) -> dict[str, float]:
+def _interval(values: dict[int, float], samples: int, n: int) -> dict[str, float]:
+    """Mean and interval, with an n of its own where it is not the row's."""
     interval = bootstrap_mean(list(values.values()), samples=samples)
-    return {name: round(getattr(interval, name), 4) for name in ("value", "low", "high")}
+    found = {name: round(getattr(interval, name), 4) for name in ("value", "low", "high")}
+    return found if interval.n == n else {**found, "n": interval.n}
 
 
 def _describe_model(config: PipelineConfig) -> Record:

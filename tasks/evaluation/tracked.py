@@ -16,12 +16,15 @@ from tasks import tracking
 from tasks.evaluation.benchmarks import Benchmark
 from tasks.evaluation.places import evaluation_folder, prediction_path
 from tasks.evaluation.questions import read_questions
+from tasks.evaluation.reconstruction import METRICS, passage_scores, read_reconstruction
 from tasks.evaluation.score_tags import mlflow_name
 from tasks.evaluation.scores import leading, score_answers
 from tasks.storage import Record, hash_json, read_records
 from tasks.workspace import Workspace
 
 _TABLE = "samples.json"
+# What MLflow's pages look for to show an artifact as a table.
+_AS_TABLE = {"mlflow.loggedArtifacts": json.dumps([{"path": _TABLE, "type": "table"}])}
 
 
 def log_evaluation(tracker: tracking.Tracker, config: PipelineConfig, workspace: Workspace) -> None:
@@ -49,9 +52,43 @@ def log_evaluation(tracker: tracking.Tracker, config: PipelineConfig, workspace:
                 params=_params(job, system, place),
                 metrics=metrics,
                 artifacts=[table],
-                # What MLflow's pages look for to show an artifact as a table.
-                tags={"mlflow.loggedArtifacts": json.dumps([{"path": _TABLE, "type": "table"}])},
+                tags=_AS_TABLE,
             )
+        _log_reconstruction(tracker, folder, summary, index, table)
+
+
+def _log_reconstruction(
+    tracker: tracking.Tracker, folder: Path, summary: dict[str, Any], index: Record, table: Path
+) -> None:
+    """What came back from each model's memories, as results of the setting "reconstruction"."""
+    systems = {system["id"]: system for system in summary["systems"]}
+    rows = {(row["benchmark"], row["system"]): row for row in summary["reconstruction"]}
+    for entry, texts in read_reconstruction(folder, index):
+        row, system = rows[entry["benchmark"], entry["system"]], systems[entry["system"]]
+        metrics = {name: metric["value"] for name, metric in row["metrics"].items()}
+        shown = [name for name in METRICS if name in metrics]
+        scored = [passage_scores(text) for text in texts]
+        data = [
+            [text["original"], text["regenerated"], *(scores.get(name) for name in shown)]
+            for text, scores in zip(texts, scored, strict=True)
+        ]
+        columns = ["original", "regenerated", *shown]
+        table.write_text(json.dumps({"columns": columns, "data": data}, ensure_ascii=False))
+        tracking.result_run(
+            tracker,
+            f"{system['name']}, {entry['benchmark']}, reconstruction",
+            hash_json([entry["key"], metrics]),
+            params={
+                "benchmark": entry["benchmark"],
+                "setting": "reconstruction",
+                "questions": row["n"],
+                "predictions_key": entry["key"],
+                **_system_params(system),
+            },
+            metrics=metrics,
+            artifacts=[table],
+            tags=_AS_TABLE,
+        )
 
 
 def sample_table(benchmark: Benchmark, rows: list[Record]) -> tuple[list[str], list[list[Any]]]:
@@ -93,10 +130,7 @@ def _params(job: Record, system: Record, place: Record) -> dict[str, Any]:
     return {
         "benchmark": job["benchmark"],
         "setting": job["setting"],
-        "system": system["name"],
-        "stage": system["stage"] or system["kind"],
-        "compr_rate": system["rate"],
-        "memory_tokens": system["memory_tokens"],
+        **_system_params(system),
         "k": job["k"],
         "num_candidates": place["candidates"]["most"],
         "pool": place["pool"]["name"],
@@ -104,4 +138,13 @@ def _params(job: Record, system: Record, place: Record) -> dict[str, Any]:
         "questions": place["questions"],
         "leading_metric": place["lead"],
         "predictions_key": job["key"],
+    }
+
+
+def _system_params(system: Record) -> dict[str, Any]:
+    return {
+        "system": system["name"],
+        "stage": system["stage"] or system["kind"],
+        "compr_rate": system["rate"],
+        "memory_tokens": system["memory_tokens"],
     }

@@ -10,6 +10,7 @@ from configs.schema import PipelineConfig
 from tasks.evaluation.benchmarks import Benchmark, Sample
 from tasks.evaluation.places import prediction_path
 from tasks.evaluation.questions import store_questions
+from tasks.evaluation.reconstruct import rebuilt_path
 from tasks.storage import Record, write_json, write_jsonl
 from tasks.workspace import Workspace
 
@@ -44,10 +45,23 @@ def stored_evaluation(folder: Path) -> tuple[PipelineConfig, Workspace]:
             })  # fmt: skip
             path = prediction_path(place, benchmark.name, benchmark.pool, system["id"])
             write_jsonl(path, [_row(benchmark, i, system, key) for i in range(QUESTIONS)])
-    write_json(
-        place / "index.json", {"own": False, "judged": False, "systems": systems, "jobs": jobs}
-    )
+    rebuilt = [_rebuilt(place, system) for system in systems if system["stage"]]
+    index = {"own": False, "judged": False, "systems": systems, "jobs": jobs,
+             "reconstruction": rebuilt}  # fmt: skip
+    write_json(place / "index.json", index)
     return config, Workspace(folder)
+
+
+def _rebuilt(place: Path, system: Record) -> Record:
+    """Four passages of two numbers each; of every second one half of the words came back."""
+    texts = [f"Mill {i} by the Old Bridge ground {i + 100} sacks of barley" for i in range(4)]
+    rows = [
+        {"key": system["id"], "original": text,
+         "regenerated": text if i % 2 else " ".join(text.split()[:5])}
+        for i, text in enumerate(texts)
+    ]  # fmt: skip
+    write_jsonl(rebuilt_path(place, "hotpotqa", system["id"]), rows)
+    return {"benchmark": "hotpotqa", "system": system["id"], "key": system["id"], "bert_key": None}
 
 
 def _benchmark(pool: str) -> Benchmark:

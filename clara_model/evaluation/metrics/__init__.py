@@ -14,7 +14,9 @@ from clara_model.errors import ConfigError
 from clara_model.evaluation.metrics.answers import ANSWER_METRICS
 from clara_model.evaluation.metrics.cjk import CJK_METRICS
 from clara_model.evaluation.metrics.evidence import EVIDENCE_METRICS
+from clara_model.evaluation.metrics.joint import JOINT_METRICS
 from clara_model.evaluation.metrics.reconstruction import RECONSTRUCTION_METRICS
+from clara_model.evaluation.metrics.refusal import REFUSAL_METRICS
 from clara_model.evaluation.metrics.retrieval import (
     all_found_at,
     ndcg_at,
@@ -29,10 +31,12 @@ _TEXT_METRICS: dict[str, Callable[[str, Sequence[str]], float]] = {
     **ANSWER_METRICS,
     **CJK_METRICS,
     **RECONSTRUCTION_METRICS,
+    **REFUSAL_METRICS,
 }
 
 _LIST_METRICS: dict[str, Callable[[Any, Any], float]] = {
     **EVIDENCE_METRICS,
+    **JOINT_METRICS,
     "clara.mrr": reciprocal_rank,
 }
 _AT_K: dict[str, Callable[[int, Sequence[int], Sequence[int]], float]] = {
@@ -55,9 +59,10 @@ def score(name: str, prediction: Any, golds: Any) -> float:
     Args:
         name: One of `METRIC_NAMES`; `@k` stands for any number, as in "clara.recall@3".
         prediction: An answer (answer metrics), a passage (`*.has_answer`), a ranking of candidate
-            positions (retrieval), facts or triples (supporting facts, evidence).
-        golds: Accepted answers, gold positions, gold facts, or for `2wiki.evi_*` one list of
-            equivalent triples a gold.
+            positions (retrieval), facts or triples (supporting facts, evidence), or an object of
+            `answer`, `sp` and, in 2Wiki, `evi` (`*.joint_*`).
+        golds: Accepted answers, gold positions, gold facts, for `2wiki.evi_*` one list of
+            equivalent triples a gold, or for `*.joint_*` an object of these.
 
     Raises:
         ConfigError: If there is no such metric.

@@ -54,7 +54,7 @@ def score_2wiki_evidence(prediction: Items, golds: Items) -> SetScore:
     precision = matches / len(found) if found else 0.0
     recall = matches / len(wanted) if wanted else 0.0
     em = float(matches == len(found) == len(wanted))
-    return SetScore(em, _harmonic(precision, recall), precision, recall)
+    return SetScore(em, harmonic(precision, recall), precision, recall)
 
 
 def _facts(items: Items) -> set[tuple[Hashable, ...]]:
@@ -75,10 +75,11 @@ def _compare(found: Sequence[Hashable], wanted: Sequence[Hashable]) -> SetScore:
     missed = sum(item not in found for item in wanted)
     precision = right / (right + wrong) if right + wrong else 0.0
     recall = right / (right + missed) if right + missed else 0.0
-    return SetScore(float(wrong + missed == 0), _harmonic(precision, recall), precision, recall)
+    return SetScore(float(wrong + missed == 0), harmonic(precision, recall), precision, recall)
 
 
-def _harmonic(precision: float, recall: float) -> float:
+def harmonic(precision: float, recall: float) -> float:
+    """F1 of precision and recall."""
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 

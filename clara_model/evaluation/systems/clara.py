@@ -10,6 +10,7 @@ import torch
 from clara_model.encoding import encode_prompt, slots
 from clara_model.errors import DataError
 from clara_model.evaluation.systems.batching import in_batches
+from clara_model.evaluation.systems.cutting import characters_read
 from clara_model.evaluation.systems.memories import Lookup, Memories
 from clara_model.modeling.clara import Clara
 from clara_model.prompts import (
@@ -162,6 +163,22 @@ class Compressed:
         # Of one number of documents, because that is how memories are stacked.
         lengths = [(len(d), len(q)) for q, d in zip(questions, documents, strict=True)]
         return in_batches(lengths, work, self.batch_size, where="answering from memories")
+
+    def characters_read(self, documents: Sequence[str]) -> list[int | None]:
+        """Characters of each document that its memory is made of; None for all of them."""
+        return characters_read(documents, self.model.tokenizer, self.model.config)
+
+    def regenerate(self, documents: Sequence[str], max_new_tokens: int) -> list[str]:
+        """Each document written anew from its memory alone, asked for as stage 1 learns it."""
+
+        def work(batch: list[int]) -> list[str]:
+            texts = [[documents[i]] for i in batch]
+            return self.model.generate_from_paraphrase(
+                ["" for _ in batch], texts, max_new_tokens, batch_size=len(batch)
+            )
+
+        lengths = [len(text) for text in documents]
+        return in_batches(lengths, work, self.batch_size, where="regenerating documents")
 
     def prompt_tokens(self, questions: list[str], documents: Sequence[Sequence[str]]) -> list[int]:
         """Tokens of each rendered prompt; a memory vector is one."""

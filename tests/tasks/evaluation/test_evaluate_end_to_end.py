@@ -103,6 +103,27 @@ def test_audit_counts_golds_among_the_candidates(summary: dict) -> None:
     assert audit[("documents", "oracle")] == 2
 
 
+def test_every_stage_writes_held_out_passages_anew(
+    evaluated: tuple[Workspace, StepResult], summary: dict
+) -> None:
+    workspace, result = evaluated
+    rows = {(r["benchmark"], r["system"]): r for r in summary["reconstruction"]}
+    assert {system for benchmark, system in rows if benchmark == "world"} == {
+        "another", "stage1", "stage2", "stage3",
+    }  # fmt: skip
+    held_out = {row["docs"][i] for row in read_records(workspace.world / "benchmark/oracle.jsonl")
+                for i in row["pos_index"]}  # fmt: skip
+    place = workspace.evaluation / "reconstruction"
+    for stage in ("stage1", "stage2", "stage3"):
+        texts = read_records(place / f"world.{stage}.jsonl")
+        assert {text["original"] for text in texts} == held_out
+        scores = [score("reconstruction.rouge1", t["regenerated"], [t["original"]]) for t in texts]
+        mean = pytest.approx(sum(scores) / len(scores), abs=1e-4)
+        assert rows["world", stage]["n"] == len(held_out)
+        assert result.counts[f"world/{stage}/reconstruction.rouge1"] == mean
+        assert rows["world", stage]["metrics"]["reconstruction.rouge1"]["value"] == mean
+
+
 def test_losses_are_read_from_the_training_logs(summary: dict) -> None:
     loss = summary["losses"]["stage1"]
     assert (loss["steps"], loss["first"], loss["last"]) == (4, 2.0, 0.5)
@@ -163,15 +184,18 @@ def test_another_checkpoint_is_asked_again_and_others_are_not(
     settings = json.loads((workspace.models / "stage2" / "config.json").read_text())
     write_json(workspace.models / "stage2" / "config.json", {**settings, "note": "changed"})
     asked: list[str] = []
+    written: list[str] = []
     real = evaluate_module.predict
 
-    def remember(config, workspace, jobs, advance) -> None:
+    def remember(config, workspace, jobs, rebuilds, advance) -> None:
         asked.extend(job.system for job in jobs)
-        real(config, workspace, jobs, advance)
+        written.extend(rebuild.entrant.id for rebuild in rebuilds)
+        real(config, workspace, jobs, rebuilds, advance)
 
     monkeypatch.setattr(evaluate_module, "predict", remember)
     evaluate(config, workspace)
     assert set(asked) == {"stage2", "encoder"}
+    assert set(written) == {"stage2"}
 
 
 def test_lack_of_memory_halves_the_batch_and_empties_no_answer(
@@ -260,7 +284,11 @@ def test_report_is_rebuilt_where_there_is_no_torch(
     expected = write_report(tiny_config(workspace), workspace).read_bytes()
     program = (
         "import sys; sys.path[:0] = ['.', 'tests/support']\n"
-        "sys.modules.update(torch=None, transformers=None)\n"
+        "class Absent:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.partition('.')[0] in ('torch', 'transformers'):\n"
+        "            raise ModuleNotFoundError(name)\n"
+        "sys.meta_path.insert(0, Absent())\n"
         "from pathlib import Path\n"
         "from tasks.evaluation.evaluate import rescore\n"
         "from tasks.evaluation.report import write_report\n"

@@ -32,8 +32,8 @@ def test_page_fits_its_window_without_errors(page: Path, tmp_path: Path, width: 
     assert looked["wide"] == []
     assert looked["charts"] >= 5
     assert looked["headings"] == [
-        "Leaderboard", "Rate against quality", "HotpotQA", "Cost and speed",
-        "What this does not show",
+        "Leaderboard", "Rate against quality", "HotpotQA", "What comes back from a memory",
+        "Cost and speed", "What this does not show",
     ]  # fmt: skip
 
 
@@ -57,6 +57,24 @@ def test_page_says_what_matters(page: Path) -> None:
     assert "first is higher" in text
     for outside in ("http://", "https://", "<script", "<link", "@import", "url("):
         assert outside not in text
+
+
+def test_page_shows_passages_beside_what_came_back(page: Path, tmp_path: Path) -> None:
+    config, workspace = stored_evaluation(tmp_path)
+    rows = {row["system"]: row for row in rescore(config, workspace)["reconstruction"]}
+    metrics = rows["clara_r4"]["metrics"]
+    # Half of the passages whole; of the others 5 of 11 words: precision 1, recall 5/11.
+    assert metrics["reconstruction.rouge1"]["value"] == pytest.approx((1 + 10 / 16) / 2)
+    assert metrics["reconstruction.numbers"]["value"] == pytest.approx((1 + 1 / 2) / 2)
+    # The floor: another mill's passage holds neither of the numbers, and nine of the eleven words.
+    assert rows["another"]["metrics"]["reconstruction.numbers"]["value"] == 0.0
+    assert rows["another"]["metrics"]["reconstruction.rouge1"]["value"] == pytest.approx(
+        9 / 11, abs=1e-4
+    )
+    text = page.read_text()
+    assert "Mill 1 by the Old Bridge ground 101 sacks of barley" in text
+    assert "ROUGE-L 0.62" in text
+    assert "gold passages of its questions, drawn by hash: n = 4" in text
 
 
 def test_scoring_again_gives_the_same_files(tmp_path: Path) -> None:

@@ -34,7 +34,8 @@ def results(tracker: tracking.Tracker) -> list:
 
 def test_one_run_a_system_benchmark_and_setting(tracker: tracking.Tracker) -> None:
     places = {(r.data.params["system"], r.data.params["setting"]) for r in results(tracker)}
-    assert len(results(tracker)) == len(places) == 6
+    assert len(results(tracker)) == len(places) == 3 * 2 + 2
+    assert {s for s, setting in places if setting == "reconstruction"} == {"clara:r4", "clara:r16"}
     assert {r.info.status for r in results(tracker)} == {"FINISHED"}
 
 
@@ -52,8 +53,22 @@ def test_metrics_are_named_alike_and_parameters_say_of_what(tracker: tracking.Tr
     assert run.data.tags["mlflow.parentRunId"] == tracker.run_id
 
 
+def test_what_came_back_from_memories_is_a_result_as_well(tracker: tracking.Tracker) -> None:
+    run = next(
+        r for r in results(tracker)
+        if (r.data.params["system"], r.data.params["setting"]) == ("clara:r16", "reconstruction")
+    )  # fmt: skip
+    assert run.data.metrics["reconstruction.numbers"] == pytest.approx(0.75)
+    assert (run.data.params["compr_rate"], run.data.params["questions"]) == ("16", "4")
+    table = json.loads(
+        Path(tracker.client.download_artifacts(run.info.run_id, "samples.json")).read_text()
+    )
+    assert table["columns"][:3] == ["original", "regenerated", "reconstruction.rouge1"]
+    assert len(table["data"]) == 4
+
+
 def test_per_sample_table_is_an_artifact_that_mlflow_shows(tracker: tracking.Tracker) -> None:
-    run = results(tracker)[0]
+    run = next(r for r in results(tracker) if r.data.params["setting"] == "oracle")
     assert json.loads(run.data.tags["mlflow.loggedArtifacts"])[0]["type"] == "table"
     path = tracker.client.download_artifacts(run.info.run_id, "samples.json")
     table = json.loads(Path(path).read_text())
