@@ -41,7 +41,8 @@ _DATA_ROWS = (
 
 _NUMBER_COLUMNS = {
     "count", "steps", "loss first", "loss last", "seconds", "n", "exact match", "F1", "contains",
-    "Recall@1", "R@3", "R@5", "MRR",
+    "Recall@1", "R@3", "R@5", "MRR", "refused",
+    "of", "in vain (documents, oracle)",
 }  # fmt: skip
 
 _SYSTEM_NAMES = {
@@ -78,6 +79,7 @@ def print_summary(console: Console, config: PipelineConfig, workspace: Workspace
         _rejects_table(workspace),
         _loss_table(manifests),
         _scores_table(workspace),
+        _refusal_table(workspace),
         _retrieval_table(workspace),
     ):
         if table.row_count:
@@ -168,10 +170,31 @@ def _scores_table(workspace: Workspace) -> Table:
     )  # fmt: skip
     for row in _evaluation(workspace).get("scores", []):
         metrics = row["metrics"]
+        if "em" not in metrics:  # asked whether they refuse: a table of its own
+            continue
         table.add_row(
             row["benchmark"], row["setting"], _name(row["system"]), str(row["n"]),
             _interval(metrics["em"]), _value(metrics["f1"]), _value(metrics["containment"]),
         )  # fmt: skip
+    return table
+
+
+def _refusal_table(workspace: Workspace) -> Table:
+    """Who says so where nothing answers, and who says so in vain, with all golds read."""
+    table = _table(
+        "Says that the documents hold no answer (95 % interval)", "system", "n", "refused", "of",
+        "in vain (documents, oracle)",
+    )  # fmt: skip
+    rows = _evaluation(workspace).get("scores", [])
+    places = {(r["benchmark"], r["setting"], r["system"]): r for r in rows}
+    for (_, setting, system), row in places.items():
+        if setting == "unanswerable":
+            beside = places.get(("documents", "oracle", system), {"metrics": {}})
+            false = beside["metrics"].get("false_refusal")
+            table.add_row(
+                _name(system), str(row["n"]), _interval(row["metrics"]["refused"]),
+                *([str(false.get("n", beside["n"])), _interval(false)] if false else ["", ""]),
+            )  # fmt: skip
     return table
 
 
