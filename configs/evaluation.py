@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from configs.base import EndpointSettings, Settings
 
@@ -18,6 +18,15 @@ class JudgeSettings(EndpointSettings):
     max_document_characters: PositiveInt = Field(
         default=12_000, description="of the documents shown to the judge; what exceeds is cut"
     )
+
+    @model_validator(mode="after")
+    def _by_a_model(self) -> JudgeSettings:
+        if self.enabled and self.is_embedded:
+            raise ValueError(
+                "the embedded endpoint goes by rules and cannot judge; give base_url and model of "
+                "a language model"
+            )
+        return self
 
 
 class ReconstructionSettings(Settings):

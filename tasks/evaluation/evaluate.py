@@ -123,6 +123,7 @@ def _index(
         "systems": [entrant.describe() for entrant in entrants],
         "own": not settings.systems,
         "judged": settings.judge.enabled,
+        "judge": settings.judge.model_for("verification") if settings.judge.enabled else None,
         "jobs": [
             {
                 "benchmark": job.benchmark.name,

@@ -20,6 +20,7 @@ def write_notes(summary: Summary) -> list[dict[str, str]]:
         *_about_benchmarks(summary),
         *_about_cut_documents(summary),
         *_about_scores(summary),
+        *_about_the_judge(summary),
         *_about_comparisons(summary),
         *_about_retrieval(summary),
         *_about_the_model(summary),
@@ -128,6 +129,23 @@ def _without_spread(summary: Summary) -> dict[tuple[str, float, int], list[str]]
             place = (row["benchmark"], value, row["n"])
             found.setdefault(place, []).append(_system(row, names))
     return found
+
+
+def _about_the_judge(summary: Summary) -> Iterator[Note]:
+    if not summary.get("judge"):
+        return
+    unjudged: dict[str, int] = {}
+    for row in summary["scores"]:
+        judged = row["metrics"].get("judge.correct")
+        left = row["n"] - (judged.get("n", row["n"]) if judged else 0)
+        unjudged[row["benchmark"]] = unjudged.get(row["benchmark"], 0) + left
+    for benchmark, count in unjudged.items():
+        words = f" {count} answers got no judgement that could be read and are left out of n."
+        yield Note(
+            benchmark,
+            f"“judge: correct” and “judge: faithful” are the words of {summary['judge']}, a model, "
+            f"not a measurement: read them beside the metrics.{words if count else ''}",
+        )
 
 
 def _about_comparisons(summary: Summary) -> Iterator[Note]:

@@ -66,6 +66,7 @@ def summarise(
         "benchmarks": [_describe(benchmark) for benchmark in benchmarks],
         "scores": _entries(scored, samples, order, retrieval=False),
         "retrieval": _entries(scored, samples, order, retrieval=True),
+        "judge": index.get("judge"),
         "comparisons": compare(scored, leads, systems, samples),
         "reconstruction": score_reconstruction(written, systems, samples),
         "cut": count_cut(benchmarks, predictions, systems),
