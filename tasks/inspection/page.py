@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from tasks.inspection.candidates import Document
 from tasks.inspection.figures import scatter
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 _TEMPLATE = "inspection.html.j2"
 _NAME_CHARS = 70
+_SHOWN = 6  # candidates before the others fold away
+_SIGNS = {" ": "␣", "\n": "⏎", "\t": "⇥", "\r": "⏎"}
 
 
 def write_page(
@@ -42,6 +45,7 @@ def write_page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["visible"] = visible
     names = [shorten(document.text) for document in documents]
     pairs = zip(found.candidates, documents, strict=True)
     ranked = sorted(pairs, key=lambda pair: pair[0].rank)
@@ -50,9 +54,16 @@ def write_page(
         for name, own in maps.items()
     ]
     page = environment.get_template(_TEMPLATE).render(
-        found=found, ranked=ranked, figures=figures, facts=facts
-    )
+        found=found, ranked=ranked, figures=figures, facts=facts,
+        shown=max(_SHOWN, sum(candidate.chosen for candidate in found.candidates)),
+    )  # fmt: skip
     write_text(path, page)
+
+
+def visible(token: str) -> Markup:
+    """A token with signs for its spaces and line ends, which would not be seen."""
+    signs = (f'<span class="space">{_SIGNS[c]}</span>' if c in _SIGNS else escape(c) for c in token)
+    return Markup("".join(signs))
 
 
 def shorten(text: str) -> str:
