@@ -94,5 +94,7 @@ def setting_words(setting: str, k: int) -> str:
         "unanswerable": "No passage holds an answer, and the right one is to say so. Candidates "
         "are the passage that was asked about and those nearest to it; systems that do not choose "
         f"are given {best} of them by BM25, those that do (stage 3) pick {own} by themselves.",
+        "reconstruction": "Held-out passages written anew, each from its memory alone, and scored "
+        "against the original.",
         "decoy": "One wrong passage of the right kind is given: what guessing scores.",
     }[setting]

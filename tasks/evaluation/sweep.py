@@ -18,6 +18,7 @@ from tasks.workspace import Workspace
 _CHARTS = (
     ("scores", "em", ("stage1", "stage2", "stage3", "full_text", "closed_book")),
     ("retrieval", "recall@1", ("stage3", "encoder", "bm25", "chance")),
+    ("reconstruction", "reconstruction.rougeL", ("stage1", "stage2", "stage3", "another")),
 )
 
 
@@ -39,6 +40,9 @@ def write_sweep(config: PipelineConfig, workspace: Workspace) -> Path:
         place = {"value": variant.value, "label": variant.label,
                  "workspace": str(variant.workspace.root.relative_to(workspace.root))}  # fmt: skip
         own = {name: summary[name] for name in ("model", "scores", "retrieval")}
+        own["reconstruction"] = [
+            {**row, "setting": "reconstruction"} for row in summary.get("reconstruction", ())
+        ]
         sweep["variants"].append({**place, **own})
         for benchmark in summary.get("benchmarks", ()):
             sweep["leads"][benchmark["name"]] = benchmark.get("lead", "em")
@@ -65,7 +69,7 @@ def tabulate(sweep: Record) -> list[Record]:
         found = {
             (variant["label"], row["benchmark"], row["setting"], row["system"]): row
             for variant in sweep["variants"]
-            for row in variant[source]
+            for row in variant.get(source, ())
         }
         places = dict.fromkeys(key[1:3] for key in found)
         for benchmark, setting in places:
@@ -73,7 +77,7 @@ def tabulate(sweep: Record) -> list[Record]:
             shown = [system for system in systems if system in there]
             if not shown:
                 continue
-            metric = usual if source == "retrieval" else leads.get(benchmark, usual)
+            metric = leads.get(benchmark, usual) if source == "scores" else usual
             rows = []
             for variant in sweep["variants"]:
                 own = [found.get((variant["label"], benchmark, setting, s)) for s in shown]
