@@ -25,6 +25,9 @@ _FILE_NAME = re.compile(
 )
 _LATIN_WORD = re.compile(r"[A-Za-z]{2,}")
 _WORD = re.compile(r"[^\W_]+")
+_BETWEEN_SCRIPTS = re.compile(
+    r"(?<=[\u3400-\u9fff])(?=[^\W\u3400-\u9fff])|(?<=[^\W\u3400-\u9fff])(?=[\u3400-\u9fff])"
+)
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _LITTLE_WORD_LIST = """
     a an and are as at by for from in is it its of on or that the their they to was were with yes no
@@ -71,7 +74,7 @@ def fault_of_pair(question: str, answer: str, passage: str, *, verbatim: bool) -
         verbatim: Whether nearly all of the answer's words must stand in the passage (one-fact
             questions); numbers must in any case.
     """
-    asked, said = normalise(question), normalise(answer)
+    asked, said = _apart(normalise(question)), normalise(answer)
     if not said:
         return "question or answer is empty"
     fault = fault_of_question(question)
@@ -107,7 +110,7 @@ def fault_of_paraphrase(paraphrase: str, passage: str) -> str | None:
 
 def is_grounded(answer: str, passage: str) -> bool:
     """Whether the answer's content words (characters, in Chinese) stand in the passage."""
-    said, text = normalise(answer), normalise(passage)
+    said, text = normalise(answer), _apart(normalise(passage))
     if _contains(text, said):
         return True
     if HAN.search(said):
@@ -115,6 +118,11 @@ def is_grounded(answer: str, passage: str) -> bool:
     else:
         units, known = [w for w in said.split() if w not in _LITTLE_WORDS], set(text.split())
     return not units or sum(unit in known for unit in units) >= _GROUNDED_SHARE * len(units)
+
+
+def _apart(text: str) -> str:
+    """Text with words of other scripts set apart from the Chinese around them."""
+    return _BETWEEN_SCRIPTS.sub(" ", text)
 
 
 def _contains(text: str, part: str) -> bool:

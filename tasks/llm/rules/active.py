@@ -7,6 +7,7 @@ import re
 from tasks.llm.rules.clauses import Clause
 from tasks.llm.rules.facts import Fact
 from tasks.llm.rules.names import Names
+from tasks.llm.rules.prose import EMPTY
 from tasks.llm.rules.verbs import PAST, third_of
 
 _WORDS = (
@@ -59,8 +60,16 @@ _OBJECT_VERBS = frozenset(
     brew transport deliver supply host wear edit weave breed explain describe create contain
     purchase donate fund finance explore conquer translate visit close close finish
     need require use serve offer join cross grow show charge
+    represent provide include generate indicate display define denote determine enable ensure
+    prevent improve reduce increase compute evaluate solve support receive retain extract compare
+    separate identify detect exert involve illustrate resemble yield obtain protect declare convert
+    transform produce allow retain avoid ignore replace adopt achieve express own import export
     """.split()
 )
+# Verbs with the word that leads to what they are about.
+_LEADS = {"consist": "of", "depend": "on", "rely": "on", "refer": "to", "belong": "to",
+          "correspond": "to", "result": "in", "contribute": "to", "differ": "from"}  # fmt: skip
+_LONGEST_TAIL = 8  # words after what is asked for
 
 
 def read_active(clause: Clause, about: str, names: Names) -> list[Fact]:
@@ -81,6 +90,9 @@ def read_active(clause: Clause, about: str, names: Names) -> list[Fact]:
         return [Fact(ask("Where", clause, about, ""), _joined(clause, rest), about)]
     if rest.startswith("from ") and clause.verb == "come" and not _PREPOSITION.search(rest):
         return [Fact(ask("Where", clause, about, "from"), rest[5:], about)]
+    lead = _LEADS.get(clause.verb, "")
+    if lead and rest.startswith(f"{lead} "):
+        return _led(clause, about, lead)
     if not rest:
         return _event(clause, about)
     count = _COUNT.fullmatch(rest)
@@ -150,6 +162,13 @@ def _amount(clause: Clause, about: str) -> list[Fact]:
     return [Fact(ask("How much", clause, about, match[2].strip()), match[1], about)]
 
 
+def _led(clause: Clause, about: str, lead: str) -> list[Fact]:
+    what = clause.rest.removeprefix(f"{lead} ")
+    if _PREPOSITION.search(f" {what}") or " and " in what:
+        return []
+    return [Fact(ask("What", clause, about, lead), what, about)]
+
+
 def _event(clause: Clause, about: str) -> list[Fact]:
     if clause.verb in _PLACED:
         return when_where(clause, about, core_of(clause, about, ""))
@@ -176,6 +195,8 @@ def _transitive(clause: Clause, about: str, names: Names) -> list[Fact]:
         and clause.verb in _OBJECT_VERBS
         and not thing.endswith("ly")
         and thing not in ("up", "down", "out", "off", "away", "back", "over", "on")
+        and len(tail.split()) <= _LONGEST_TAIL
+        and not EMPTY.fullmatch(thing)
     )
     if not is_thing:
         return []

@@ -16,7 +16,8 @@ _FIRST_TIME = re.compile(rf"((?:In|On|Since) (?:the year )?(?:{_DATE})),? (?=[A-
 _NAME = r"[A-Z][\w'’.&-]*(?:,? (?:of|the|de|van|von)(?= [A-Z])| [A-Z][\w'’.&-]*| \d+)*"
 _LAST_PLACE = re.compile(rf"(?:^|\s)((?:in|at|near|on) (?:the )?({_NAME}))$")
 _NOT_PLACES = re.compile(
-    rf"(?:{_MONTHS}|\w+day|English|French|German|Latin|Spanish|Greek|Chinese|Japanese|Rust|Python)\b"
+    rf"(?:{_MONTHS}|Tables?|Figures?|Sections?|Chapter|Listing|Appendix|Eq|\w+day|English|French"
+    r"|German|Latin|Spanish|Greek|Chinese|Japanese|Rust|Python)\b"
 )
 _TAIL = re.compile(
     r",? (?:because|so that|so|although|though|whereas|while|after|before|when)\b.*$"
@@ -38,6 +39,7 @@ _PLURAL_BASES = frozenset(
     "cost contain cover include offer serve own employ grow begin end open connect".split()
 )
 _ADVERBS = frozenset("also now still first usually often therefore later earlier soon".split())
+_NO_ADVERBS = frozenset("family supply assembly anomaly reply ally fly monopoly".split())
 _MAX_SUBJECT = 9
 
 
@@ -167,6 +169,8 @@ def find_verb(words: list[str]) -> int | None:
         following = words[i + 1] if i + 1 < len(words) else ""
         if word not in AUXILIARIES and (following in AUXILIARIES or following in PAST):
             continue  # "The price rises were ...": a noun
+        if word in THIRD and following in BASES and word.endswith("s"):
+            continue  # "The static checks protect ...": a noun
         if following.endswith("ly") and i + 2 < len(words) and words[i + 2] in BASES:
             continue  # "Power plants currently operate ..."
         return i if _is_subject(words[:i]) else None
@@ -176,6 +180,11 @@ def find_verb(words: list[str]) -> int | None:
 def _is_subject(words: list[str]) -> bool:
     text = " ".join(words)
     if " and " in text and not re.fullmatch(rf"{_NAME} and {_NAME}", text):
+        return False
+    last = words[-1]
+    if last.islower() and last.endswith("ly") and last not in _NO_ADVERBS:
+        return False  # "Open locally installed ..."
+    if {"do", "does", "did"} & set(words):
         return False
     if words[0].lower() in ("in", "on", "at", "from", "for", "with", "by", "to", "of", "about"):
         return False

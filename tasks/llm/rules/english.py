@@ -8,6 +8,7 @@ from tasks.llm.rules.active import DEPENDENT, NUMBER, read_active, when_where
 from tasks.llm.rules.clauses import Clause, find_title, find_verb, read_clauses
 from tasks.llm.rules.facts import Fact
 from tasks.llm.rules.names import Names
+from tasks.llm.rules.prose import EMPTY, PART, read_there, simplify
 from tasks.llm.rules.verbs import past_of, third_of
 
 _DIMENSION = re.compile(rf"({NUMBER} [\w ]+?) (long|wide|high|tall|deep|thick|old)(?: and .*)?")
@@ -27,7 +28,7 @@ _ACTOR = re.compile(
 )
 _ASIDE = re.compile(r" \([^()]*\)")
 _DEFINITION = re.compile(
-    r"((?:The |An? )?[\w’'-]+(?: [\w’'-]+){0,3}) (is|are) "
+    r"(?=[A-Z])((?:The |An? )?[\w’'-]+(?: [\w’'-]+){0,3}) (is|are) "
     r"((?:an? |the (?:process|act|ability|set|part|number|study|practice) )[^,;:()]+)"
 )
 _CUT_DEFINITION = re.compile(
@@ -37,8 +38,8 @@ _CUT_DEFINITION = re.compile(
 
 def read_english(sentence: str, names: Names) -> list[Fact]:
     """Every fact of an English sentence, the clearest first."""
-    sentence = _ASIDE.sub("", sentence)
-    facts: list[Fact] = []
+    sentence = simplify(_ASIDE.sub("", sentence))
+    facts = read_there(sentence)
     title = find_title(sentence)
     if title:
         role = names.resolve(title[0])
@@ -64,7 +65,11 @@ def _read_definition(sentence: str, names: Names) -> list[Fact]:
     kind = _CUT_DEFINITION.sub("", match[3].rstrip(". "))
     if DEPENDENT.search(f"{about} {kind}") or _POINTS_AT_PAGE.match(about):
         return []
-    if len(kind.split()) < 3 or re.search(r" (?:of|in|to|for|with|the|an?|by|from)$", kind):
+    if (
+        len(kind.split()) < 3
+        or EMPTY.fullmatch(kind)
+        or re.search(r" (?:of|in|to|for|with|the|an?|by|from)$", kind)
+    ):
         return []
     asker = "Who" if names.is_person(about) and names.is_role(kind) else "What"
     return [Fact(f"{asker} {match[2]} {about}?", kind, about, rank=1)]
@@ -72,7 +77,7 @@ def _read_definition(sentence: str, names: Names) -> list[Fact]:
 
 def _read_clause(clause: Clause, names: Names) -> list[Fact]:
     about = names.resolve(clause.subject)
-    if DEPENDENT.search(about) or _POINTS_AT_PAGE.match(about):
+    if DEPENDENT.search(about) or _POINTS_AT_PAGE.match(about) or PART.search(clause.subject):
         return []
     if clause.aux in ("is", "are", "was", "were"):
         return _read_be(clause, about, names)
@@ -120,7 +125,7 @@ def _read_copula(clause: Clause, about: str, names: Names) -> list[Fact]:
         if not names.is_role(said):
             return [Fact(f"What {clause.aux} {said}?", clause.subject, about, said)]
         return []
-    if re.match(r"an? [a-z]", said) and not clause.time:
+    if re.match(r"an? [a-z]", said) and not clause.time and not EMPTY.fullmatch(said):
         asker = "Who" if names.is_person(about) else "What"
         return [Fact(f"{asker} {clause.aux} {about}?", said, about, rank=1)]
     return []
@@ -149,7 +154,9 @@ def _read_passive(clause: Clause, about: str, names: Names) -> list[Fact]:
         facts.append(Fact(f"What {aux} {about} {form} {plain[1]}?", plain[2], about))
     elif before and not re.fullmatch(r"(?:in|on|at|for|to|as|of|from|into|with) .*", before):
         return facts if agent else when_where(clause, about, f"{aux} {about} {form} {before}")
-    placed = re.fullmatch(r"(in|at|near) ((?:the )?[A-Z][\w ’'-]*)", before)
+    placed = re.fullmatch(
+        r"(in|at|near) (?!Table|Figure|Section|Listing)((?:the )?[A-Z][\w ’'-]*)", before
+    )
     if placed and not clause.place:
         facts += [Fact(f"Where {aux} {about} {form}?", placed[2], about)]
         before = ""

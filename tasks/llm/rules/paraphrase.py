@@ -45,6 +45,41 @@ _ENGLISH = {
     "allows": "permits",
     "whole": "entire",
     "create": "produce",
+    "because of": "owing to",
+    "is because": "is because",
+    "need to": "have to",
+    "needs to": "has to",
+    "begin": "start",
+    "usually": "normally",
+    "currently": "at present",
+    "moreover": "furthermore",
+    "in addition": "besides",
+    "as a result": "consequently",
+    "instead of": "rather than",
+    "such as": "like",
+    "various": "diverse",
+    "quickly": "rapidly",
+    "requires": "needs",
+    "require": "need",
+    "provides": "offers",
+    "provide": "offer",
+    "contains": "holds",
+    "similar to": "much like",
+    "nearly": "almost",
+    "difficult": "hard",
+    "necessary": "needed",
+    "belongs to": "is owned by",
+    "every day": "each day",
+    "every week": "each week",
+    "every month": "each month",
+    "explains": "describes",
+    "describes": "sets out",
+    "connects": "links",
+    "famous": "well known",
+    "is called": "is known as",
+    "known as": "called",
+    "during": "in the course of",
+    "at least": "at a minimum",
 }
 _CHINESE = {
     "位于": "坐落于",
@@ -68,9 +103,32 @@ _CHINESE = {
     "每年": "年年",
     "一共": "总共",
     "去世": "逝世",
+    "非常": "十分",
+    "因此": "所以",
+    "此外": "另外",
+    "然而": "但是",
+    "获得": "得到",
+    "用来": "用于",
+    "用于": "用来",
+    "之后": "以后",
+    "之前": "以前",
+    "如何": "怎样",
+    "经常": "常常",
+    "看作": "视为",
+    "包括": "包含",
+    "提供": "给出",
 }
 _LIST_OR_TABLE = re.compile(r"^\s*(?:\||#|[-*+•] |\d{1,2}[.)、]|```|!\[|\[IMAGE)")
 _FIRST_WORDS = re.compile(r"(?:The|A|An|Each|Every|One)\b")
+_LEANING = re.compile(r"(?:It|They|He|She|This|That|These|Those)\b")
+_PRONOUNS = re.compile(rf"(?:We|You|There)\b|{_LEANING.pattern}")
+_LINKED = re.compile(
+    r"(?:However|So|But|And|Or|Then|Thus|Therefore|For example|Here|Both|Another)\b"
+    r"|(?:他|她|它|这|那|此|该|因此|所以|但|而|然后|同时|例如)"
+)
+_CONDITION = re.compile(
+    r"(When|If|Because|Although|Though|While|After|Before|Once|Unless|Until) ([^,]+), ([^,]+)\."
+)
 
 
 def paraphrase(passage: str) -> str:
@@ -113,7 +171,8 @@ def _reword_sentence(sentence: str) -> str:
     if detect_language(sentence) == "zh":
         return _replace(_front_chinese(sentence), _CHINESE)
     turned = _turn_passive(sentence) or _turn_active(sentence) or _front_time(sentence)
-    return turned or _swap_sides(sentence) or _replace_words(sentence)
+    turned = turned or _swap_sides(sentence) or _move_condition(sentence)
+    return turned or _replace_words(sentence)
 
 
 def _turn_passive(sentence: str) -> str:
@@ -175,6 +234,22 @@ def _swap_sides(sentence: str) -> str:
     if match is None or re.search(r"\b(?:is|was|are|were|that|which|who|and)\b", match[1]):
         return ""
     return f"{match[3]} {match[2]} the {match[1]}."
+
+
+def _move_condition(sentence: str) -> str:
+    """Turn "When it rains, the hall is full." round; empty where it has other parts."""
+    match = _CONDITION.fullmatch(sentence)
+    if match is not None and not re.match(r"(?:then|but|and|how|what|who|why)\b", match[3]):
+        return f"{match[3][0].upper()}{match[3][1:]} {match[1].lower()} {match[2]}."
+    parts = re.fullmatch(r"([^,]+[a-z]) because ([^,]+)\.", sentence)
+    if parts is None or re.search(r"\b(?:is|are|was|were|just|only|not|partly)$", parts[1]):
+        return ""
+    main = parts[1]
+    if _FIRST_WORDS.match(main) or _PRONOUNS.match(main):
+        main = main[0].lower() + main[1:]
+    elif not re.match(r"[A-Z][\w’'-]* [A-Z]", main):
+        return ""
+    return f"Because {parts[2]}, {main}."
 
 
 def _front_time(sentence: str) -> str:
@@ -241,15 +316,24 @@ def _spell_tables(passage: str) -> str:
 
 
 def _reorder(passage: str) -> str:
-    """The last sentence of the last paragraph first; a single sentence stays as it is."""
+    """The last sentence of the last paragraph first, if all are whole and it leans on none."""
     head, _, last = passage.rpartition("\n")
     sentences = split_sentences(last)
-    if len(sentences) < 2 or _LIST_OR_TABLE.match(last):
+    if len(sentences) < 2 or _LIST_OR_TABLE.match(last) or not all(map(_is_whole, sentences)):
         return passage
     text = sentences[-1]
+    if _LEANING.match(text) or _LINKED.match(text):
+        return passage
     for sentence in sentences[:-1]:
         text += joiner(text, sentence) + sentence
     return f"{head}\n{text}" if head else text
+
+
+def _is_whole(sentence: str) -> bool:
+    return (
+        sentence[-1] in ".。!！?？"
+        and re.match(r"[\u4e00-\u9fff\"“]|[^\W_a-z]", sentence) is not None
+    )
 
 
 _PASSIVE = frozenset(

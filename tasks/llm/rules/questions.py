@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
+from itertools import islice
 
 from tasks.llm.rules.chinese import read_chinese
+from tasks.llm.rules.cloze import ask_gaps
 from tasks.llm.rules.complex import join_facts
 from tasks.llm.rules.english import read_english
 from tasks.llm.rules.facts import Fact, is_sound
@@ -17,20 +18,11 @@ from tasks.llm.rules.translate import translate
 from tasks.passages.sentences import HAN, detect_language, split_sentences
 
 _ITEM = re.compile(r"^\s*(?:[-*+•]|\d{1,3}[.)])\s+")
-_MARKUP = re.compile(r"[*_]{1,3}(?=\S)(.+?)(?<=\S)[*_]{1,3}")
+_MARKUP = re.compile(
+    r"\*{1,3}(?=\S)(.+?)(?<=\S)\*{1,3}|(?<!\w)_{1,3}(?=\S)(.+?)(?<=\S)_{1,3}(?!\w)"
+)
 _TAG = re.compile(r"</?[A-Za-z][^<>]*>|<!--.*?-->|^\s*(?:>\s*)+")
 _LINK = re.compile(r"!?\[([^\[\]]*)\](?:\([^()]*\)|\[[^\[\]]*\])")
-# A number or a name that stands inside a sentence, not at its beginning.
-_GAP = re.compile(r"(?<=\w )(?:\d[\d.,]*\d|\d|[A-Z]\w+(?: (?:of )?[A-Z]\w+)*)(?= [a-z]|\.$|, )")
-_NUMBERED = re.compile(
-    r"\b(?:Chapter|Listing|Figure|Table|Section|Step|Appendix|See"
-    r"|(?!The |An? |About )[A-Z]\w*)(?: of)? $"
-)
-_LEANING = re.compile(
-    r"(?:It|He|She|They|This|That|These|Those|Here|There|We|You|I|If|Let|Then|So|But|And|Now"
-    r"|In other|As|For example|However|Because|Next|Note|Remember|Keep)\b"
-)
-_WHOLE = re.compile(r"[A-Z][^:;|_]+[a-z\d]\.")
 _MOST_GAPS = 2
 # A passage is asked about some ten times in a row, by a few at once.
 _PASSAGES_KEPT = 256
@@ -45,8 +37,8 @@ def ask_simple(passage: str, number: int) -> list[Fact]:
     for rank in sorted({fact.rank for fact in facts}):
         chosen += _spread([fact for fact in facts if fact.rank == rank])
     if not chosen:
-        gaps = [fact for fact in _cloze(passage) if is_sound(fact, passage)]
-        chosen = gaps[:_MOST_GAPS]
+        gaps = (f for f in ask_gaps(*_read_lines(passage), passage) if is_sound(f, passage))
+        chosen = list(islice(gaps, _MOST_GAPS))
     return chosen[:number]
 
 
@@ -116,7 +108,7 @@ def _read_lines(passage: str) -> tuple[list[str], list[str]]:
 def _plain(line: str) -> str:
     """A line without the marks of lists, quotes, links and emphasis."""
     text = _LINK.sub(r"\1", _TAG.sub("", _ITEM.sub("", line)))
-    return _MARKUP.sub(r"\1", text).strip()
+    return _MARKUP.sub(lambda m: m[1] or m[2], text).strip()
 
 
 def _spread(facts: list[Fact]) -> list[Fact]:
@@ -128,22 +120,6 @@ def _spread(facts: list[Fact]) -> list[Fact]:
         turns[fact.sentence] = turn + 1
         keyed.append(((turn, fact.sentence), fact))
     return [fact for _, fact in sorted(keyed, key=lambda entry: entry[0])]
-
-
-def _cloze(passage: str) -> Iterator[Fact]:
-    """Sentences with their last number or name left out; only where nothing else fits."""
-    for number, sentence in enumerate(_read_lines(passage)[1]):
-        gaps = [
-            m
-            for m in _GAP.finditer(sentence)
-            if passage.count(m[0]) == 1 and not _NUMBERED.search(sentence[: m.start()])
-        ]
-        is_whole = 6 <= len(sentence.split()) <= 25 and _WHOLE.fullmatch(sentence) is not None
-        if not gaps or not is_whole or _LEANING.match(sentence):
-            continue
-        gap = gaps[-1]
-        open_text = f"{sentence[: gap.start()]}___{sentence[gap.end() :]}"
-        yield Fact(f"Complete the sentence: {open_text}", gap[0], sentence=number, rank=2)
 
 
 def _distinct(facts: list[Fact]) -> list[Fact]:

@@ -22,8 +22,26 @@ equip finance fund guard honour honor illuminate invest investigate isolate issu
 light mine monitor photograph patent power process promote provide rank reform regulate report
 resign restrict sculpt settle ship specialise specialize sponsor succeed suffer surround tie tour
 unite unveil value
+assign assist attach avoid combine compare compute consider consist contribute correspond
+customize declare define delete denote depend detect determine differ dominate eliminate enable
+encode ensure evaluate examine execute exert extract formulate generate govern identify ignore
+illustrate implement indicate initialize interpret involve minimize modify obtain occur outperform
+prevent refer reflect rely replicate resemble resolve retain satisfy separate simplify solve specify
+stabilize suffer sustain transform utilize validate vary yield
 """.split()
-_DOUBLED = {"plan", "repel", "stop", "ship", "equip", "permit", "control", "patrol", "rob", "log"}
+_DOUBLED = {
+    "plan",
+    "repel",
+    "refer",
+    "stop",
+    "ship",
+    "equip",
+    "permit",
+    "control",
+    "patrol",
+    "rob",
+    "log",
+}
 _IRREGULAR = """
 become/became/become begin/began/begun bring/brought/brought build/built/built buy/bought/bought
 catch/caught/caught choose/chose/chosen come/came/come cost/cost/cost cut/cut/cut dig/dug/dug

@@ -28,6 +28,12 @@ from tasks.synthesis.checks import fault_of_paraphrase
         ),
         ("灯笼桥于1963年5月9日正式通车。", "1963年5月9日，灯笼桥正式通车。"),
         ("首府奥斯特利位于大梅罗岛的南岸。", "首府奥斯特利坐落于大梅罗岛的南岸。"),
+        ("When the tide turns, the rotors stop.", "The rotors stop when the tide turns."),
+        (
+            "The pickers use wooden ladders because metal hurts the bark.",
+            "Because metal hurts the bark, the pickers use wooden ladders.",
+        ),
+        ("You need to wear shoes.", "You have to wear shoes."),
     ],
 )
 def test_sentence_is_turned_around(passage: str, expected: str) -> None:
@@ -61,3 +67,11 @@ def test_every_name_and_number_of_given_texts_survives(shared) -> None:
 def test_table_alone_becomes_lines_of_words() -> None:
     table = "Ferries\n| Ferry | Captain | Seats |\n|---|---|---|\n| Grey Heron | Jorun Aske | 180 |"
     assert paraphrase(table) == "Ferries\nFerry Grey Heron: Captain Jorun Aske; Seats 180"
+
+
+def test_sentences_that_lean_or_are_torn_keep_their_order() -> None:
+    for passage in (
+        "Pears grow on Tamsin. They bloom in May.",
+        "and ladders. Pears grow on Tamsin.",
+    ):
+        assert paraphrase(passage) == passage

@@ -54,6 +54,17 @@ ENGLISH = {
         "How much does the Halcyon mirror weigh?": "1,900 kilograms",
     },
     "A guided tour lasts 90 minutes.": {"How long does a guided tour last?": "90 minutes"},
+    "Note that Rust has four primary scalar types: integers, floats, Booleans and characters.": {
+        "How many primary scalar types does Rust have?": "four",
+    },
+    "However, the nut consists of two parts.": {"What does the nut consist of?": "two parts"},
+    "The `loop` keyword creates an infinite loop.": {
+        "What does the loop keyword create?": "an infinite loop",
+    },
+    "Elin Farrow won the Crane Prize for the novel “Salt Winter” in 2023.": {
+        "Who won the Crane Prize for the novel Salt Winter in 2023?": "Elin Farrow",
+    },
+    "There are nine bridges in Osterly.": {"How many bridges are there in Osterly?": "nine"},
 }
 CHINESE = {
     "灯笼桥由建筑师伊沃·塔恩（Ivo Tarn）设计。": {"灯笼桥由谁设计？": "伊沃·塔恩"},
@@ -67,6 +78,8 @@ CHINESE = {
     },
     "玛拉·维林于1987年创办了潮水光学公司。": {"谁创办了潮水光学公司？": "玛拉·维林"},
     "雾尖是云台茶园最贵的茶。": {"云台茶园最贵的茶是什么？": "雾尖"},
+    "因此，汇聚层也可以减少计算量。": {"汇聚层可以减少什么？": "计算量"},
+    "卷积的输出形状取决于卷积核的形状。": {"卷积的输出形状取决于什么？": "卷积核的形状"},
 }
 TABLE = """Fares
 | Ferry | Captain | Seats | Built |
@@ -90,6 +103,12 @@ def test_plain_sentence_gives_its_natural_questions(passage: str) -> None:
         "The chart shows the yearly production of five turbines.",
         "他于1931年出生。",
         "这座桥全长1240米。",
+        "which is a standard for writing version numbers.",
+        "Open locally installed documentation in a browser.",
+        "The loop in Listing 3-4 creates a value.",
+        "Performance results are presented in Table.",
+        "甚至是非参数化的最大汇聚层。",
+        "使输入和输出具有相同的高度。",
     ],
 )
 def test_sentences_that_lean_on_others_give_no_question(passage: str) -> None:
@@ -229,3 +248,47 @@ def test_definition_in_a_long_sentence_is_asked_for() -> None:
 def test_gap_never_splits_a_name() -> None:
     passage = "With great ceremony, the old harbour office was at last opened by Beatrix Harlow."
     assert [f.answer for f in ask_simple(passage, 2)] == ["Beatrix Harlow"]
+
+
+@pytest.mark.parametrize(
+    ("passage", "question", "answer"),
+    [
+        (
+            "Before noon the pale rotors turn slowly through deep water near the old barrage.",
+            "Complete the sentence: Before noon the pale rotors turn slowly through deep water "
+            "near the ___.",
+            "old barrage",
+        ),
+        (
+            "据说，博物馆的展厅面积大约为850平方米。",
+            "请补全句子：据说，博物馆的展厅面积大约为___。",
+            "850平方米",
+        ),
+        (
+            "分布式训练需时很久，靠的是经验和超乎常人的耐心。",
+            "请补全句子：分布式训练需时很久，靠的是经验和超乎常人的___。",
+            "耐心",
+        ),
+    ],
+)
+def test_gap_is_left_at_the_end_where_no_name_stands(
+    passage: str, question: str, answer: str
+) -> None:
+    assert [(f.question, f.answer) for f in ask_simple(passage, 2)] == [(question, answer)]
+
+
+@pytest.mark.parametrize(
+    "passage",
+    [
+        "Before noon these pale rotors turn slowly through deep water near the old barrage.",
+        "In several examples the commands of Chapter 3 work in both shells and in the terminal.",
+        "因此注意力在这里将成为更重要的资源。",
+    ],
+)
+def test_no_gap_where_a_sentence_leans_on_others(passage: str) -> None:
+    assert ask_simple(passage, 2) == []
+
+
+def test_underscores_inside_a_word_are_no_emphasis() -> None:
+    passage = "With patience, the method add_to_list_of slowly became known far beyond Osterly."
+    assert all("add_to" in f.question or "addto" not in f.question for f in ask_simple(passage, 2))

@@ -59,6 +59,7 @@ def test_faults_of_english_pairs(question, answer, fault):
         ("林海和王明设计了青川市的石桥吗？", "林海和王明", "the question holds its answer"),
         ("青川市的石桥建于哪一年？", "1905年", "the answer's number 1905 is not in"),
         ("青川市的石桥由谁设计？", "王明", "the answer is not in the passage"),
+        ("青川市的石桥建于公元多少年？", "1904", None),
     ],
 )
 def test_faults_of_chinese_pairs(question, answer, fault):
