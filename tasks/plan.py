@@ -73,7 +73,7 @@ def _data_steps(config: PipelineConfig, ws: Workspace) -> list[Step]:
             (ws.raw_knowledge, ws.captions, tokenizer), (ws.passages,),
         ),
         Step(
-            "synthesize", "questions, answers, paraphrases", 1,
+            "synthesize", "questions, answers, paraphrases", 2,
             _synthesis_settings(config)
             | {"prompt_version": PROMPT_VERSION}
             | _endpoint_version(config.synthesis),
