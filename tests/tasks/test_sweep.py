@@ -155,6 +155,21 @@ def test_scores_stand_in_one_row_a_value_and_one_column_a_system(parent: Workspa
     assert "variants/compr_rate=16/evaluation/report.html" in page
 
 
+def test_what_came_back_from_memories_is_drawn_as_well(parent: Workspace) -> None:
+    config = sweep_over(parent.root, "model.compr_rate", 4, 16)
+    for variant, rouge in zip(list_variants(config, parent), (0.8, 0.3), strict=True):
+        evaluated(variant.workspace, 0.9)
+        path = variant.workspace.evaluation / "summary.json"
+        row = {"benchmark": "world", "system": "stage1", "n": 12, "words": "",
+               "metrics": {"reconstruction.rougeL": metric(rouge)}}  # fmt: skip
+        path.write_text(json.dumps({**json.loads(path.read_text()), "reconstruction": [row]}))
+    page = write_sweep(config, parent).read_text()
+    table = tabulate(json.loads((parent.root / "sweep.json").read_text()))[-1]
+    assert (table["setting"], table["n"], table["systems"]) == ("reconstruction", 12, ["stage1"])
+    assert [metrics[0]["value"] for _, metrics in table["rows"]] == [0.8, 0.3]
+    assert "ROUGE-L: The generated world, reconstruction" in page
+
+
 def test_a_score_that_a_value_lacks_leaves_a_gap(parent: Workspace) -> None:
     config = sweep_over(parent.root, "model.compr_rate", 4, 16)
     first, second = list_variants(config, parent)
