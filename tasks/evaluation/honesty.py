@@ -120,11 +120,12 @@ def _about_scores(summary: Summary) -> Iterator[Note]:
 
 
 def _without_spread(summary: Summary) -> dict[tuple[str, float, int], list[str]]:
-    """Systems whose exact match is 0 or 1 on every question, by (benchmark, value, n)."""
+    """Systems that are right, or wrong, on every question, by (benchmark, value, n)."""
     names = names_of(summary)
     found: dict[tuple[str, float, int], list[str]] = {}
     for row in summary["scores"]:
-        value = row["metrics"].get("em", {}).get("value")
+        metrics = row["metrics"]
+        value = metrics.get("em", metrics.get("refused", {})).get("value")
         if value in (0.0, 1.0):
             place = (row["benchmark"], value, row["n"])
             found.setdefault(place, []).append(_system(row, names))
