@@ -189,12 +189,18 @@ def _show(settings: PipelineConfig, workspace: Workspace, *, as_json: bool) -> N
     table = Table(title="Leaderboard (95 % interval)", title_justify="left", box=box.SIMPLE_HEAD)
     for column in ("benchmark", "setting", "system", "n", "metric", "value"):
         table.add_column(column, no_wrap=column == "value")
-    for rows, metric in ((summary["scores"], None), (summary["retrieval"], "recall@1")):
+    tables = (
+        (summary["scores"], None),
+        (summary["retrieval"], "recall@1"),
+        (summary["reconstruction"], "reconstruction.rougeL"),
+    )
+    for rows, metric in tables:
         for row in rows:
             name = metric or leads[row["benchmark"]]
             if found := row["metrics"].get(name):
                 table.add_row(
-                    row["benchmark"], row["setting"], names[row["system"]], str(row["n"]), name,
+                    row["benchmark"], row.get("setting", "reconstruction"), names[row["system"]],
+                    str(found.get("n", row["n"])), name,
                     f"{found['value']:.3f} ({found['low']:.3f}-{found['high']:.3f})",
                 )  # fmt: skip
     console.print(table)

@@ -3,32 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from tiny_encoder import save_tiny_encoder
 
 from clara_model.evaluation.metrics.bert_score import bert_scores
 
 
 @pytest.fixture(scope="module")
 def encoder(tmp_path_factory):
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors
-    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast, set_seed
-
-    set_seed(0)
-    folder = tmp_path_factory.mktemp("encoder")
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "the", "cat", "sat", "dog", "ran"]
-    tokenizer = Tokenizer(models.WordLevel({w: i for i, w in enumerate(words)}, "[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
-    )
-    PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]",
-        sep_token="[SEP]", model_max_length=30,
-    ).save_pretrained(folder)  # fmt: skip
-    shape = BertConfig(vocab_size=len(words), hidden_size=16, num_hidden_layers=2,
-                       num_attention_heads=2, intermediate_size=16, max_position_embeddings=32,
-                       position_embedding_type="absolute")  # fmt: skip
-    BertModel(shape).save_pretrained(folder)
-    return str(folder)
+    return save_tiny_encoder(tmp_path_factory.mktemp("encoder"))
 
 
 def test_same_text_scores_1_and_another_less(encoder):
