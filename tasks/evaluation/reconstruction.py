@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from clara_model.errors import DataError
-from clara_model.evaluation.bootstrap import bootstrap_mean
+from clara_model.evaluation.bootstrap import bootstrap_mean, compare_paired
 from clara_model.evaluation.metrics.reconstruction import reconstruction_scores
 from tasks.evaluation.reconstruct import bert_path, rebuilt_path
 from tasks.storage import Record, read_records
@@ -60,19 +60,44 @@ def score_reconstruction(
         samples: Resamples of an interval.
     """
     stages = {system["id"]: system["stage"] for system in systems}
-    rows, floors = [], set()
+    rows: list[Record] = []
+    floors: dict[str, list[dict[str, float]]] = {}
     for entry, texts in written:
-        benchmark = entry["benchmark"]
-        if benchmark not in floors and len(texts) > 1:
-            floors.add(benchmark)
-            others = [*texts[1:], texts[0]]
-            floor = [
-                {"original": a["original"], "regenerated": b["original"]}
-                for a, b in zip(texts, others, strict=True)
-            ]
-            rows.append(_row(benchmark, FLOOR, None, floor, samples))
-        rows.append(_row(benchmark, entry["system"], stages[entry["system"]], texts, samples))
+        benchmark, system = entry["benchmark"], entry["system"]
+        if benchmark not in floors:
+            floors[benchmark] = _floor(texts)
+            if floors[benchmark]:
+                floor = _row(benchmark, FLOOR, None, floors[benchmark], samples)
+                rows.append({**floor, "above_floor": None})
+        scored = [passage_scores(text) for text in texts]
+        row = _row(benchmark, system, stages[system], scored, samples)
+        rows.append({**row, "above_floor": _above(scored, floors[benchmark], samples)})
     return rows
+
+
+def _floor(texts: Sequence[Record]) -> list[dict[str, float]]:
+    """What each passage's neighbour scores in the place of what a model wrote of it."""
+    if len(texts) < 2:
+        return []
+    others = [*texts[1:], texts[0]]
+    return [
+        passage_scores({"original": own["original"], "regenerated": other["original"]})
+        for own, other in zip(texts, others, strict=True)
+    ]
+
+
+def _above(
+    scored: Sequence[dict[str, float]], floor: Sequence[dict[str, float]], samples: int
+) -> Record | None:
+    """The paired test of ROUGE-L against the floor, passage by passage; None without a floor."""
+    if not floor:
+        return None
+    name = "reconstruction.rougeL"
+    ours, theirs = [s[name] for s in scored], [s[name] for s in floor]
+    found = compare_paired(ours, theirs, samples=samples)
+    return {"value": round(found.difference, 4), "low": round(found.low, 4),
+            "high": round(found.high, 4), "p": round(found.p_value, 4),
+            "shown": found.shown}  # fmt: skip
 
 
 def passage_scores(row: Record) -> dict[str, float]:
@@ -103,21 +128,25 @@ def reconstruction_parts(summary: dict[str, Any], folder: Path, index: Record) -
 
 
 def _row(
-    benchmark: str, system: str, stage: str | None, texts: list[Record], samples: int
+    benchmark: str,
+    system: str,
+    stage: str | None,
+    scored: Sequence[dict[str, float]],
+    samples: int,
 ) -> Record:
     values: dict[str, list[float]] = {}
-    for text in texts:
-        for name, value in passage_scores(text).items():
+    for one in scored:
+        for name, value in one.items():
             values.setdefault(name, []).append(value)
     metrics = {}
     for name in METRICS:
         if name in values:
             found = bootstrap_mean(values[name], samples=samples)
             metrics[name] = {key: round(getattr(found, key), 4) for key in ("value", "low", "high")}
-            if found.n != len(texts):
+            if found.n != len(scored):
                 metrics[name]["n"] = found.n
     words = WORDS.get(stage or "", "the next held-out passage in its place: the floor")
-    return {"benchmark": benchmark, "system": system, "n": len(texts), "words": words,
+    return {"benchmark": benchmark, "system": system, "n": len(scored), "words": words,
             "metrics": metrics}  # fmt: skip
 
 

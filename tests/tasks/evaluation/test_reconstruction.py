@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ from tasks.evaluation.reconstruct import (
     stored_texts,
 )
 from tasks.evaluation.reconstruction import read_reconstruction, score_reconstruction
-from tasks.storage import read_records, write_jsonl
+from tasks.storage import Record, read_records, write_jsonl
 from tasks.workspace import Workspace
 
 
@@ -135,3 +136,24 @@ def test_damaged_or_foreign_texts_are_asked_for_again(workspace: Workspace) -> N
     assert stored_texts(rebuild) is None
     rebuild.path.write_text(json.dumps({**row, "key": rebuild.key}) + "\n{")
     assert stored_texts(rebuild) is None
+
+
+def test_a_model_is_tested_against_another_passage_in_its_place() -> None:
+    places = "Aldford Birkholm Corvane Dunmore Eastwick Farnham Gresham Harwick Innsford Jesmond"
+    texts = [f"Ferry {i} sails to {place}" for i, place in enumerate(places.split())]
+
+    def rows(write: Callable[[str], str]) -> dict[str, Record]:
+        written = [{"original": text, "regenerated": write(text)} for text in texts]
+        entry = {"benchmark": "world", "system": "stage1"}
+        scored = score_reconstruction([(entry, written)], [{"id": "stage1", "stage": "stage1"}], 99)
+        return {row["system"]: row for row in scored}
+
+    # Of five words another passage shares three, in order.
+    assert rows(str)["another"]["metrics"]["reconstruction.rougeL"]["value"] == pytest.approx(0.6)
+    whole = rows(str)["stage1"]["above_floor"]
+    assert whole["shown"]
+    assert whole["value"] == pytest.approx(0.4)
+    nothing = rows(lambda _: "")["stage1"]["above_floor"]
+    assert nothing["shown"]
+    assert nothing["value"] == pytest.approx(-0.6)
+    assert not rows(lambda _: texts[0])["stage1"]["above_floor"]["shown"]

@@ -71,6 +71,8 @@ def test_page_shows_passages_beside_what_came_back(page: Path, tmp_path: Path) -
     assert rows["another"]["metrics"]["reconstruction.rouge1"]["value"] == pytest.approx(
         9 / 11, abs=1e-4
     )
+    # Four passages: no test can tell that from chance (p is at least 1 in 8), and the page says so.
+    assert not rows["clara_r4"]["above_floor"]["shown"]
     text = page.read_text()
     assert "Mill 1 by the Old Bridge ground 101 sacks of barley" in text
     assert "ROUGE-L 0.62" in text
