@@ -24,6 +24,7 @@ _SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "TIFF": ".tiff", "WEBP": ".webp", "G
 _RECURRING = 3  # a picture seen so often in one document is decoration
 # What Pillow raises on files that do not hold what they promise.
 BROKEN = (OSError, SyntaxError, ValueError, TypeError, KeyError, EOFError, struct.error)
+_ADDRESS = re.compile(r" <[\w.]+ object at 0x[0-9a-f]+>")
 _WMF = (b"\xd7\xcd\xc6\x9a", b"\x01\x00\x09\x00", b"\x02\x00\x09\x00")
 
 
@@ -89,8 +90,9 @@ def _to_png(image: Image) -> bytes:
 
 
 def first_line(err: Exception) -> str:
-    """What an error says, in one line."""
-    return str(err).splitlines()[0] if str(err) else type(err).__name__
+    """What went wrong, in one line without addresses in memory."""
+    text = str(err).strip().partition("\n")[0]
+    return _ADDRESS.sub("", text) or type(err).__name__
 
 
 @dataclass(slots=True)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 # RapidOCR scales larger pictures down by itself, but only after copying them several times.
 _MAX_SIDE = 4000
+_MOST_ASPECT = 50
 
 
 @cache
@@ -33,6 +34,8 @@ def read_boxes(image: Image, *, scale: float = 1.0) -> list[Box]:
     """Pieces of text in an image, in no particular order; places are pixels times `scale`."""
     import numpy as np
 
+    if min(image.size) * _MOST_ASPECT < max(image.size):
+        return []  # a rule: nothing of it would be left at the size that the engine takes
     if max(image.size) > _MAX_SIDE:
         scale *= max(image.size) / _MAX_SIDE
         image = image.copy()

@@ -35,7 +35,9 @@ def read_office(path: Path, kind: str, store: PictureStore) -> Extracted:
         result = _converter().convert(path, raises_on_error=False)
     if result.status.value not in ("success", "partial_success"):
         reasons = "; ".join(e.error_message.strip().partition("\n")[0] for e in result.errors)
-        raise DataError(f"damaged {kind.upper()}: {reasons or result.status.value}")
+        if not reasons or "could not load document" in reasons:
+            reasons = "its contents cannot be read"
+        raise DataError(f"damaged {kind.upper()}: {reasons}")
     document = result.document
     problems = [str(w.message) for w in caught if "icture" in str(w.message)]
     problems += [str(w.message) for w in caught if "external" in str(w.message)]

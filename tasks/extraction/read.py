@@ -17,6 +17,10 @@ from tasks.extraction.provenance import describe_images
 from tasks.extraction.sniff import Kind, sniff
 from tasks.storage import Record
 
+# Ends of lines of other systems, and signs that steer a terminal.
+_CONTROLS = {sign: " " for sign in (*range(32), *range(127, 160)) if chr(sign) not in "\t\n"}
+_CONTROLS |= dict.fromkeys(map(ord, "\x0b\x0c\x85\u2028\u2029"), "\n")
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -120,12 +124,17 @@ def _forget_lost_pictures(extracted: Extracted, store: PictureStore) -> None:
             store.drop(text)
 
 
+def _printable(text: str) -> str:
+    """A text that can be written and shown; as long as before, for places count its signs."""
+    # Lone surrogates of broken fonts cannot be written as UTF-8.
+    return text.translate(_CONTROLS).encode("utf-8", "replace").decode("utf-8")
+
+
 def _row(job: Job, extracted: Extracted, source_type: str, store: PictureStore) -> dict[str, Any]:
     return {
         "file_path": job.file_path,
         "filename": job.file_path.rpartition("/")[2],
-        # Lone surrogates of broken fonts cannot be written as UTF-8.
-        "content": extracted.content.encode("utf-8", "replace").decode("utf-8"),
+        "content": _printable(extracted.content),
         "source_type": source_type,
         "extracted_images": list(store.names),
         "sha256": job.sha256,

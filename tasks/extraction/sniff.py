@@ -77,7 +77,8 @@ def _by_content(
             raise DataError("encrypted: the Office file needs a password")
         raise DataError("old binary Office format: save it as DOCX, PPTX or XLSX")
     if b"\x00" in head and not head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        what = f"not a {named.upper()} file: " if named not in (None, *_TEXTS) else ""
+        kind = "picture" if named == "image" else f"{str(named).upper()} file"
+        what = f"not a {kind}: " if named not in (None, *_TEXTS) else ""
         raise DataError(f"{what}unknown binary content")
     start = head.lstrip(b"\xef\xbb\xbf").lstrip()[:100].lower()
     if start.startswith((b"<!doctype html", b"<html")):

@@ -13,6 +13,7 @@ from configs.schema import PipelineConfig
 from tasks.extraction import workers
 from tasks.extraction.convert import extract_documents
 from tasks.extraction.files import list_files
+from tasks.extraction.read import Job, read_file
 from tasks.manifests import hash_path
 from tasks.storage import read_records
 from tasks.workspace import Workspace
@@ -79,3 +80,11 @@ def test_worker_that_has_to_wait_for_the_processor_is_not_blamed(
     assert [row["content"] for row in read_records(workspace.raw_knowledge)] == [
         "The ferry sails at noon."
     ]
+
+
+def test_signs_that_nobody_sees_become_spaces_and_line_ends(tmp_path: Path) -> None:
+    path = tmp_path / "odd.txt"
+    path.write_text("\x1b[31mRed\x07 lamps.\x0cNext page.\u2028Last line.", encoding="utf-8")
+    settings = PipelineConfig().extraction
+    record = read_file(Job(path, "odd.txt", "0"), tmp_path, tmp_path / "assets", settings)
+    assert record["row"]["content"] == " [31mRed  lamps.\nNext page.\nLast line."

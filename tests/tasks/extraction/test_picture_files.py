@@ -105,3 +105,16 @@ def test_picture_that_claims_too_many_pixels_is_not_decoded():
     buffer = BytesIO()
     Image.new("1", (10_000, 7_000)).save(buffer, "PNG")
     assert "pixels are more than 60,000,000" in check_picture(buffer.getvalue()).reason
+
+
+def test_picture_too_thin_for_ocr_is_only_a_mark(tmp_path):
+    path = tmp_path / "rule.png"
+    Image.new("L", (9000, 2), 128).save(path)
+    extracted, store = read(path, tmp_path)
+    assert extracted.content == f"[IMAGE_REF: extracted_assets/{store.names[0]}]"
+
+
+def test_reason_names_no_place_in_memory():
+    assert check_picture(b"\x89PNG\r\n\x1a\njunk").reason == (
+        "broken or not a picture (cannot identify image file)"
+    )
