@@ -65,7 +65,7 @@ def _examples(examples: dict[str, list[Record]]) -> list[str]:
     for kind, rows in examples.items():
         parts.append(f"### {kind}")
         for row in rows:
-            lines = [f"`{row['id']}`, {row['purpose']}, {row['source']}"]
+            lines = [f"`{row['id']}`, {row['purpose']}, {_line(row['source'])}"]
             if row["question"]:
                 lines.append(f"**{_line(row['question'])}**")
             lines.append(_line(row["answer"]))

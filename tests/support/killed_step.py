@@ -12,7 +12,7 @@ from typing import Any
 
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 _CHANGES = frozenset({"os.rename", "os.remove", "os.mkdir", "os.rmdir"})
-_LIMIT_S = 300.0
+_LIMIT_S = 600.0
 # Started once and without threads: each process is a fork of it, with the imports done.
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload([
