@@ -81,21 +81,26 @@ def _about_benchmarks(summary: Summary) -> Iterator[Note]:
 
 
 def _about_cut_documents(summary: Summary) -> Iterator[Note]:
-    """Systems of one limit that were given the same documents are told of together."""
-    names = names_of(summary)
-    alike: dict[tuple[Any, ...], list[str]] = {}
+    """One sentence a benchmark and limit; the report's table has every system."""
+    alike: dict[tuple[str, int], list[dict[str, Any]]] = {}
     for row in summary.get("cut", ()):
-        what = (row["benchmark"], row["limit"], row["questions"], row["cut"], row["lost"])
-        alike.setdefault(what, []).append(_system(row, names))
-    for (benchmark, limit, questions, cut, lost), systems in alike.items():
-        words = (
-            f"; for {lost} of them an accepted answer stands only in what was cut" if lost else ""
-        )
+        alike.setdefault((row["benchmark"], row["limit"]), []).append(row)
+    for (benchmark, limit), rows in alike.items():
+        n = max(row["questions"] for row in rows)
+        words = ""
+        if lost := max(row["lost"] for row in rows):
+            words = f"; for up to {lost} of them an accepted answer stands only in what was cut"
         yield Note(
             benchmark,
-            f"Documents longer than {limit} tokens are cut before they are compressed. So was at "
-            f"least one document of {cut} of {questions} questions{words}: {', '.join(systems)}.",
+            f"Documents longer than {limit} tokens are cut before they are compressed: so was at "
+            f"least one of those read for {_range([row['cut'] for row in rows])} of {n} "
+            f"questions, by system and setting{words}. Full text was not cut.",
         )
+
+
+def _range(counts: list[int]) -> str:
+    fewest, most = min(counts), max(counts)
+    return str(most) if fewest == most else f"{fewest} to {most}"
 
 
 def _about_scores(summary: Summary) -> Iterator[Note]:

@@ -121,6 +121,7 @@ def _benchmark(
         "pools": pools,
         "first": first,
         "notes": [note["text"] for note in summary["notes"] if note["about"] == name],
+        "cut": [row for row in summary["cut"] if row["benchmark"] == name],
         "settings": [
             _answers(first, setting, by_setting.get(setting, first), summary, names)
             for setting in _settings(summary, name)

@@ -65,7 +65,8 @@ def test_cut_documents_are_counted_and_what_was_lost_with_them() -> None:
                "model": {"base": "m", "query_init": "encoder"}}  # fmt: skip
     told = next(n["text"] for n in write_notes(summary) if n["about"] == "documents")
     assert "longer than 64 tokens" in told
-    assert "of 3 of 4 questions; for 1 of them" in told
+    assert "for 3 of 4 questions" in told
+    assert "for up to 1 of them an accepted answer" in told
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +111,7 @@ def test_predictions_say_how_much_of_a_long_document_was_read(workspace: Workspa
         assert 0 < count < len(sample.candidates[int(place)]) / 2
     page = write_report(tiny_config(workspace), workspace).read_text()
     assert "are cut before they are compressed" in page
+    assert "Documents that were cut" in page
 
 
 def test_what_was_stored_is_scored_with_the_configured_refusals(tmp_path: Path) -> None:
