@@ -17,11 +17,9 @@ from configs.load import load_config
 from configs.secrets import load_environment
 from flows.summary import as_json as summary_json
 from flows.summary import print_plan, print_summary, print_sweep
-from tasks.evaluation.sweep import write_sweep
 from tasks.housekeeping.logs import FORMAT_VARIABLE, OUR_LOGGERS, make_formatter, mark_records
 from tasks.housekeeping.redact import learn_secrets
 from tasks.plan import SHARED_STEPS, build_plan, require_input
-from tasks.sweep import list_variants
 from tasks.travel.mirror import open_workspace
 
 # What Prefect says, in plain RuntimeErrors, of a server that does not answer or was slow to start.
@@ -94,6 +92,9 @@ def run_pipeline(config: Path, overrides: Sequence[str], *, force: bool, as_json
 
 def _run_sweep(config: Path, overrides: Sequence[str], *, force: bool, as_json: bool) -> None:
     """A pipeline for every value of `sweep`, and one table at the end."""
+    from tasks.evaluation.sweep import write_sweep
+    from tasks.sweep import list_variants
+
     settings = load_config(config, overrides)
     workspace = open_workspace(settings)
     console = Console(stderr=as_json)

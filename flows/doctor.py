@@ -17,14 +17,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from clara_model.errors import ConfigError
+from clara_model.errors import ClaraError, ConfigError
 from clara_model.hardware import describe_accelerator
 from configs.load import load_config
+from configs.schema import PipelineConfig
 from tasks.housekeeping.checks import check_disk, check_models, check_servers, check_workspace
 from tasks.housekeeping.endpoints import check_endpoints
 from tasks.housekeeping.findings import Finding
 from tasks.housekeeping.redact import learn_secrets, redact
 from tasks.travel.mirror import open_workspace
+from tasks.workspace import Workspace
 
 _CORE = ("prefect", "mlflow", "docling-slim", "rapidocr", "openai", "pandas", "pillow", "bm25s")
 _TRAIN = ("torch", "transformers", "peft", "deepspeed", "safetensors")
@@ -64,9 +66,10 @@ def _configured(config: Path, overrides: Sequence[str]) -> list[Finding]:
         return [Finding("configuration", "missing", str(err), "mend the file; see README.md")]
     import tasks.llm.task  # noqa: F401 - says how Secret blocks are read
 
-    workspace = open_workspace(settings)
     learn_secrets(settings)
+    workspace, unreachable = _open(settings)
     found = [
+        *unreachable,
         check_disk(workspace),
         *check_servers(settings, workspace),
         *check_models(settings),
@@ -74,6 +77,15 @@ def _configured(config: Path, overrides: Sequence[str]) -> list[Finding]:
         *check_workspace(settings, workspace),
     ]
     return [replace(f, detail=redact(f.detail), remedy=redact(f.remedy)) for f in found]
+
+
+def _open(settings: PipelineConfig) -> tuple[Workspace, list[Finding]]:
+    """The workspace; of one on a store that cannot be reached, what lies of it here."""
+    try:
+        return open_workspace(settings), []
+    except ClaraError as err:
+        found = Finding("remote workspace", "missing", str(err), "see docs/workspaces.md")
+        return Workspace(settings.workspace), [found]
 
 
 def _python() -> Finding:
@@ -108,7 +120,9 @@ def _fastapi() -> Finding:
 
 def _accelerator() -> Finding:
     if importlib.util.find_spec("torch") is None:
-        return Finding("accelerator", "note", "torch is not installed")
+        return Finding(
+            "accelerator", "note", "unknown: torch is not installed", "pip install -e '.[train]'"
+        )
     gpu = describe_accelerator()
     if gpu is not None:
         return Finding("accelerator", "ok", gpu)

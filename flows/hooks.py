@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import Any
 
 from prefect import Flow
@@ -15,6 +14,7 @@ from prefect.logging.loggers import flow_run_logger
 from prefect.utilities.urls import url_for
 
 from configs.load import DEFAULT_CONFIG, load_config
+from flows.continuing import continuing_command
 
 _LONGEST = 1500  # characters of an error that are passed on
 
@@ -27,7 +27,7 @@ def say_what_next(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) ->
     logger = flow_run_logger(flow_run, flow)
     logger.error(
         "%s ended as %s. What is finished is kept; `%s` continues from there.",
-        flow.name, state.name, _command(flow.name, flow_run.parameters),
+        flow.name, state.name, continuing_command(flow.name, flow_run.parameters),
     )  # fmt: skip
     for report in (_write_page, _notify):
         try:
@@ -43,7 +43,7 @@ def describe_failure(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any])
         f"# {flow.name} ended as {state.name}", "",
         f"Flow run `{flow_run.name}`:", "", "```", message, "```", "",
         "What is finished is kept. To go on from there:", "",
-        "```", _command(flow.name, flow_run.parameters), "```", "",
+        "```", continuing_command(flow.name, flow_run.parameters), "```", "",
         f"or run its deployment again: `prefect deployment run {flow.name}/{flow.name}`.",
         "If the message names a step and an item, mend that first; `clara doctor` looks at the "
         "machine.",
@@ -83,10 +83,3 @@ def _notify(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     text = describe_failure(flow, flow_run, state)
     body = f"{text}\n\n{address}" if address else text
     block.notify(body, f"{flow.name}: {state.name}")  # type: ignore[unused-coroutine]
-
-
-def _command(name: str, parameters: dict[str, Any]) -> str:
-    """The command that goes on."""
-    words = {"pipeline": "run", "sweep": "run"}.get(name, name.replace("train-", "train "))
-    sets = [word for override in parameters.get("overrides") or () for word in ("--set", override)]
-    return f"clara {words} {shlex.join([*sets, str(parameters.get('config', ''))])}".strip()

@@ -20,7 +20,6 @@ from clara_model.errors import LaunchError
 
 _START_S = 180.0
 _STOP_S = 60.0
-_ORPHAN_S = 3.0  # what a service has started and left behind gets this long
 _POLL_S = 0.5
 _LAST_LINES = 15
 
@@ -34,12 +33,14 @@ class Service:
         command: What is run.
         is_up: Whether it answers.
         environment: Set for it besides ours.
+        orphans_s: What it has started and left behind has so long to end.
     """
 
     name: str
     command: Sequence[str]
     is_up: Callable[[], bool]
     environment: dict[str, str]
+    orphans_s: float = 3.0
 
 
 @dataclass(frozen=True)
@@ -104,21 +105,29 @@ def watch(services: Sequence[Running]) -> None:
         time.sleep(_POLL_S)
 
 
-def stop_all(services: Sequence[Running], say: Callable[[str], None]) -> None:
-    """End services, the last one first; Ctrl-C meanwhile ends what is left at once."""
-    patience = _STOP_S
+def stop_all(
+    services: Sequence[Running], say: Callable[[str], None], *, at_once: bool = False
+) -> bool:
+    """End services, the last one first; Ctrl-C meanwhile ends what is left at once.
+
+    Returns:
+        Whether they were given their time.
+    """
+    patience = 0.0 if at_once else _STOP_S
     for running in reversed(services):
         say(f"stopping {running.service.name}")
+        family = _family(running.process.pid)  # orphans are not found any more afterwards
         try:
-            _stop(running.process, patience)
+            _stop(running, family, patience)
         except KeyboardInterrupt:
             patience = 0.0
-            _stop(running.process, patience)
+            _stop(running, family, patience)
+    return patience > 0
 
 
-def _stop(process: subprocess.Popen[bytes], patience_s: float) -> None:
+def _stop(running: Running, family: Sequence[psutil.Process], patience_s: float) -> None:
     """Ask a process to end, then end it with all that it has started."""
-    family = _family(process.pid)
+    process = running.process
     if process.poll() is None and patience_s:
         process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -128,7 +137,7 @@ def _stop(process: subprocess.Popen[bytes], patience_s: float) -> None:
     for member in family:
         with contextlib.suppress(psutil.NoSuchProcess):
             member.terminate() if patience_s else member.kill()
-    _, alive = psutil.wait_procs(family, timeout=min(patience_s, _ORPHAN_S))
+    _, alive = psutil.wait_procs(family, timeout=min(patience_s, running.service.orphans_s))
     for member in alive:
         with contextlib.suppress(psutil.NoSuchProcess):
             member.kill()

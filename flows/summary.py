@@ -11,7 +11,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from configs.schema import PipelineConfig
-from tasks.evaluation.sweep import tabulate
 from tasks.manifests import Manifest, Step, is_current, read_manifest
 from tasks.plan import STAGES
 from tasks.workspace import Workspace
@@ -92,6 +91,8 @@ def print_summary(console: Console, config: PipelineConfig, workspace: Workspace
 
 def print_sweep(console: Console, workspace: Workspace) -> None:
     """One table a metric: a line for every value, a column for every system."""
+    from tasks.evaluation.sweep import tabulate
+
     sweep = json.loads((workspace.root / "sweep.json").read_text(encoding="utf-8"))
     for part in tabulate(sweep):
         systems = [_name(system) for system in part["systems"]]

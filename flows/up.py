@@ -5,22 +5,21 @@ They end in the reverse order: first the workers, whose flow runs still report t
 
 from __future__ import annotations
 
-import json
 import socket
 import sys
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
 from rich.console import Console
 
+from clara_model.training.process import GRACE_S
 from configs.load import load_config
 from configs.schema import PipelineConfig
 from flows.deploy import require_project
 from flows.parts import ONE_AT_A_TIME
+from flows.runs_under_way import ask_api, cancel_runs, close_runs, wait_for_runs
 from flows.services import (
     Running,
     Service,
@@ -74,6 +73,10 @@ def serve_all(
     api = f"{pages['Prefect']}/api"
     environment = {"PREFECT_API_URL": api, "CLARA_MLFLOW_PAGE": pages["MLflow"]}
     console = Console()
+
+    def say(line: str) -> None:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
     running: list[Running] = []
     with end_on_signals():
         try:
@@ -91,7 +94,28 @@ def serve_all(
         except KeyboardInterrupt:
             pass
         finally:
-            stop_all(running, lambda line: console.print(line, highlight=False))
+            _end(running[: len(servers)], running[len(servers) :], api, pools, say)
+
+
+def _end(
+    servers: Sequence[Running],
+    workers: Sequence[Running],
+    api: str,
+    pools: Sequence[str],
+    say: Callable[[str], None],
+) -> None:
+    """First the runs, which save; then the workers; then the servers, which hear of both."""
+    runs, in_peace = [], True
+    if workers:
+        try:
+            runs = cancel_runs(api, pools, say)
+            wait_for_runs(worker.process.pid for worker in workers)
+        except KeyboardInterrupt:
+            in_peace = False
+    in_peace = stop_all(workers, say, at_once=not in_peace)
+    if workers:
+        close_runs(api, pools, runs, say)
+    stop_all(servers, say, at_once=not in_peace)
 
 
 def _servers(
@@ -119,7 +143,7 @@ def _servers(
             Service(
                 "MLflow",
                 [*python, "mlflow", "server", *listen, str(mlflow_port),
-                 "--workers", "1", "--workers", "1", "--backend-store-uri", uri],
+                 "--workers", "1", "--backend-store-uri", uri],
                 lambda: answers(f"{pages['MLflow']}/health"),
                 # Its job runner is for what we do not use, and starts many processes.
                 {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
@@ -151,18 +175,15 @@ def _worker(pool: str, api: str, environment: dict[str, str]) -> Service:
          "--name", name, "--limit", str(limit)],
         lambda: _has_reported(api, pool, name, started),
         environment,
+        orphans_s=GRACE_S + 5.0,  # ranks that are saving
     )  # fmt: skip
 
 
 def _has_reported(api: str, pool: str, name: str, since: float) -> bool:
     """Whether a worker of this name has sent a heartbeat since a time."""
-    request = urllib.request.Request(
-        f"{api}/work_pools/{pool}/workers/filter", b"{}", {"Content-Type": "application/json"}
-    )
     try:
-        with urllib.request.urlopen(request, timeout=5) as response:
-            workers = json.load(response)
-    except (urllib.error.URLError, OSError):
+        workers = ask_api(f"{api}/work_pools/{pool}/workers/filter", {})
+    except OSError:
         return False
     return any(
         worker["name"] == name

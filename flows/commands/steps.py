@@ -84,60 +84,44 @@ def _run_flow(
     run_flow(name, config, tuple(overrides or ()), force=force, downstream=downstream, as_json=json)
 
 
-@steps.command(rich_help_panel="Steps")
-def extract(
-    config: Config = DEFAULT,
-    overrides: Set = None,
-    force: Force = False,
-    downstream: Downstream = False,
-    json: Json = False,
-) -> None:
-    """Documents to Markdown text and images (raw_knowledge.jsonl)."""
-    _run_flow("extract", config, overrides, force, downstream, json)
+def _add_step(name: str, title: str) -> None:
+    """A command that runs one step's flow."""
+
+    def command(
+        config: Config = DEFAULT,
+        overrides: Set = None,
+        force: Force = False,
+        downstream: Downstream = False,
+        json: Json = False,
+    ) -> None:
+        _run_flow(name, config, overrides, force, downstream, json)
+
+    steps.command(name, help=title, rich_help_panel="Steps")(command)
 
 
-@steps.command(rich_help_panel="Steps")
-def caption(
-    config: Config = DEFAULT,
-    overrides: Set = None,
-    force: Force = False,
-    downstream: Downstream = False,
-    json: Json = False,
-    estimate: Estimate = False,
-) -> None:
-    """Images to text through a vision model (captions.jsonl)."""
-    if estimate:
-        _estimate(("caption",), config, overrides, json)
-        return
-    _run_flow("caption", config, overrides, force, downstream, json)
+def _add_asking_step(name: str, title: str) -> None:
+    """The same of a step that asks an endpoint: what it would cost can be had before."""
+
+    def command(
+        config: Config = DEFAULT,
+        overrides: Set = None,
+        force: Force = False,
+        downstream: Downstream = False,
+        json: Json = False,
+        estimate: Estimate = False,
+    ) -> None:
+        if estimate:
+            _estimate((name,), config, overrides, json)
+        else:
+            _run_flow(name, config, overrides, force, downstream, json)
+
+    steps.command(name, help=title, rich_help_panel="Steps")(command)
 
 
-@steps.command(rich_help_panel="Steps")
-def synthesize(
-    config: Config = DEFAULT,
-    overrides: Set = None,
-    force: Force = False,
-    downstream: Downstream = False,
-    json: Json = False,
-    estimate: Estimate = False,
-) -> None:
-    """Texts to passages; passages to questions, answers and paraphrases."""
-    if estimate:
-        _estimate(("synthesize",), config, overrides, json)
-        return
-    _run_flow("synthesize", config, overrides, force, downstream, json)
-
-
-@steps.command(rich_help_panel="Steps")
-def mine(
-    config: Config = DEFAULT,
-    overrides: Set = None,
-    force: Force = False,
-    downstream: Downstream = False,
-    json: Json = False,
-) -> None:
-    """Hard negatives, training rows of the three stages, held-out benchmark."""
-    _run_flow("mine", config, overrides, force, downstream, json)
+_add_step("extract", "Documents to Markdown text and images (raw_knowledge.jsonl).")
+_add_asking_step("caption", "Images to text through a vision model (captions.jsonl).")
+_add_asking_step("synthesize", "Texts to passages; passages to questions, answers and paraphrases.")
+_add_step("mine", "Hard negatives, training rows of the three stages, held-out benchmark.")
 
 
 @steps.command(rich_help_panel="Steps")
@@ -214,13 +198,4 @@ def evaluate(
     )  # fmt: skip
 
 
-@steps.command(rich_help_panel="Steps")
-def index(
-    config: Config = DEFAULT,
-    overrides: Set = None,
-    force: Force = False,
-    downstream: Downstream = False,
-    json: Json = False,
-) -> None:
-    """Compress every passage once, for `clara ask`."""
-    _run_flow("index", config, overrides, force, downstream, json)
+_add_step("index", "Compress every passage once, for `clara ask`.")

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import socket
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 from clara_model.errors import ConfigError
 from configs.schema import PipelineConfig
 from tasks.housekeeping.findings import Finding
+from tasks.housekeeping.logs import log_file
 from tasks.housekeeping.step_state import read_step_state
 from tasks.manifests import Manifest, hash_path, read_manifest
 from tasks.plan import build_plan
@@ -46,8 +49,10 @@ def check_disk(workspace: Workspace) -> Finding:
 
 
 def check_models(config: PipelineConfig) -> list[Finding]:
-    """The base decoder, and Docling's layout models if they are asked for."""
+    """The base decoder; encoders and Docling's layout models where they are asked for."""
     findings = [_base(config.model.base)]
+    for key, name in _encoders(config):
+        findings += [_sentence_transformers(key), _model(f"encoder of {key}", name, key, "dense")]
     folder = config.extraction.artifacts_path
     if config.extraction.mode != "native" and folder is not None:
         ok = folder.is_dir() and any(folder.iterdir())
@@ -109,7 +114,10 @@ def _spool(workspace: Workspace) -> list[Finding]:
     if refused := count_refused(workspace):
         findings.append(
             Finding(
-                "refused by MLflow", "note", ", ".join(f"{k} ({n})" for k, n in refused.items())
+                "refused by MLflow",
+                "note",
+                ", ".join(f"{k} ({n})" for k, n in refused.items()),
+                f"{log_file(workspace)} says why; everything else has arrived",
             )
         )
     return findings
@@ -156,25 +164,46 @@ def _port(port: int, name: str, health: str, option: str) -> Finding:
     )
 
 
+def _encoders(config: PipelineConfig) -> Iterator[tuple[str, str]]:
+    """Text encoders that run here, by the setting that names them."""
+    dense = config.negatives.dense.local_model
+    if config.negatives.strategies.dense > 0 and dense is not None:
+        yield "negatives.dense.local_model", dense
+    kind, _, name = config.evaluation.retriever.partition(":")
+    if kind == "dense":
+        yield "evaluation.retriever", name
+
+
+def _sentence_transformers(key: str) -> Finding:
+    what = "sentence-transformers"
+    if importlib.util.find_spec("sentence_transformers") is not None:
+        return Finding(what, "ok", "installed")
+    return Finding(what, "missing", f"not installed; {key} needs it", "pip install -e '.[dense]'")
+
+
 def _base(base: str) -> Finding:
-    what = "base decoder"
     if base == "built-in":
-        return Finding(what, "ok", "built in")
-    if (Path(base) / "config.json").is_file():
-        return Finding(what, "ok", base)
-    if Path(base).is_dir() or base.startswith((".", "/", "~")):
-        return Finding(what, "missing", f"{base} holds no config.json",
-                       "set model.base to a model's folder, or to a name on the hub")  # fmt: skip
+        return Finding("base decoder", "ok", "built in")
+    return _model("base decoder", base, "model.base", "train")
+
+
+def _model(what: str, name: str, key: str, extra: str) -> Finding:
+    """Whether a model is a folder here, or in the hub's local cache."""
+    if (Path(name) / "config.json").is_file():
+        return Finding(what, "ok", name)
+    if Path(name).is_dir() or name.startswith((".", "/", "~")):
+        return Finding(what, "missing", f"{name} holds no config.json",
+                       f"set {key} to a model's folder, or to a name on the hub")  # fmt: skip
     try:
         from huggingface_hub import try_to_load_from_cache
     except ImportError:
-        return Finding(what, "missing", f"{base}: huggingface_hub is not installed",
-                       "pip install -e '.[train]'")  # fmt: skip
-    if isinstance(try_to_load_from_cache(base, "config.json"), str):
-        return Finding(what, "ok", f"{base}, in the local cache")
+        return Finding(what, "missing", f"{name}: huggingface_hub is not installed",
+                       f"pip install -e '.[{extra}]'")  # fmt: skip
+    if isinstance(try_to_load_from_cache(name, "config.json"), str):
+        return Finding(what, "ok", f"{name}, in the local cache")
     return Finding(
-        what, "note", f"{base} is not in the local cache: it is downloaded when first used",
-        f"without a network: `hf download {base}` elsewhere, and set model.base to the folder",
+        what, "note", f"{name} is not in the local cache: it is downloaded when first used",
+        f"without a network: `hf download {name}` elsewhere, and set {key} to the folder",
     )  # fmt: skip
 
 

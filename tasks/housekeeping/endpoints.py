@@ -10,10 +10,12 @@ from pydantic import BaseModel
 
 from clara_model.errors import ClaraError, ConfigError
 from configs.base import EndpointSettings, Role
+from configs.negatives import EmbeddingSettings
 from configs.schema import PipelineConfig
 from tasks.housekeeping.findings import Finding
 from tasks.llm.faults import Fault, RequestRefused
 from tasks.llm.wire import Wire
+from tasks.negatives.embeddings import try_endpoint
 
 _PATIENCE_S = 20.0
 
@@ -22,7 +24,7 @@ def check_endpoints(config: PipelineConfig) -> list[Finding]:
     """A finding for each model behind an endpoint that the configuration uses."""
     findings = {}
     for section, settings in _endpoints(config, ""):
-        if settings.is_embedded:
+        if settings.is_embedded or not _is_asked(config, settings):
             continue
         models = {settings.model, *(settings.model_for(role) for role in get_args(Role))}
         for model in sorted(models):
@@ -39,11 +41,15 @@ def _check(section: str, settings: EndpointSettings, model: str) -> Finding:
         brief = settings.model_copy(
             update={"timeout_s": _PATIENCE_S, "connect_timeout_s": min(_PATIENCE_S, 5.0)}
         )
-        tokens = asyncio.run(_ask(brief, model))
+        answer = _try(brief, model)
     except ConfigError as err:
         return Finding(what, "missing", f"{place}: no key", str(err))
     except RequestRefused as err:
-        return Finding(what, "note", f"{place} answers, but refuses one token: {err}")
+        return Finding(
+            what, "note", f"{place} answers, but refuses one token: {err}",
+            f"see that `{section}.model` names a model to chat with; some refuse so short a reply, "
+            "and work all the same",
+        )  # fmt: skip
     except Fault as err:
         return Finding(
             what, "missing", f"{place}: {err}",
@@ -54,7 +60,22 @@ def _check(section: str, settings: EndpointSettings, model: str) -> Finding:
             what, "missing", f"{place}: {err}",
             f"see `{section}.api_key` ({settings.api_key or 'none is set'}) and `{section}.model`",
         )  # fmt: skip
-    return Finding(what, "ok", f"{place} answers ({tokens} tokens)")
+    return Finding(what, "ok", f"{place} answers ({answer})")
+
+
+def _is_asked(config: PipelineConfig, settings: EndpointSettings) -> bool:
+    """Embeddings only where a share of the negatives is chosen by them, and not made here."""
+    if not isinstance(settings, EmbeddingSettings):
+        return True
+    return config.negatives.strategies.dense > 0 and settings.local_model is None
+
+
+def _try(settings: EndpointSettings, model: str) -> str:
+    """Send one request; returns what it took."""
+    if isinstance(settings, EmbeddingSettings):
+        try_endpoint(settings)
+        return "1 embedding"
+    return f"{asyncio.run(_ask(settings, model))} tokens"
 
 
 async def _ask(settings: EndpointSettings, model: str) -> int:

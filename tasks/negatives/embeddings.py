@@ -224,6 +224,17 @@ def _local(name: str) -> Embed:
     return embed
 
 
+def try_endpoint(settings: EmbeddingSettings) -> None:
+    """Ask the endpoint for the embedding of one word, once.
+
+    Raises:
+        ConfigError: If its key is not there.
+        ServiceError: If it does not answer, refuses, or makes no embeddings.
+    """
+    once = settings.model_copy(update={"max_retries": 0})
+    _ask(_client(once), ["yes"], once)
+
+
 def _client(settings: EmbeddingSettings) -> openai.OpenAI:
     import openai
 

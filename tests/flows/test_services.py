@@ -54,6 +54,28 @@ def test_they_end_last_started_first_and_leave_no_orphan(tmp_path: Path) -> None
     assert all(one.process.poll() is not None for one in running)
 
 
+def test_what_a_worker_leaves_behind_has_time_to_save(tmp_path: Path) -> None:
+    saving = (
+        "import signal, sys, time, pathlib\n"
+        "signal.signal(signal.SIGTERM, lambda *_: None)\n"
+        "print('up', flush=True); signal.pause(); time.sleep(0.5)\n"
+        "pathlib.Path(sys.argv[1]).write_text('saved')\n"
+    )
+    worker = (
+        "import subprocess, sys, time\n"
+        "child = subprocess.Popen([sys.executable, '-c', sys.argv[1], sys.argv[2]], stdout=-1)\n"
+        "child.stdout.readline()\n"
+        "open(sys.argv[3], 'w').close()\n"
+        "time.sleep(60)\n"
+    )
+    saved, ready = tmp_path / "saved", tmp_path / "ready"
+    command = [sys.executable, "-c", worker, saving, str(saved), str(ready)]
+    running = start(Service("worker", command, ready.is_file, {}, orphans_s=30.0), tmp_path)
+    wait_until_up(running)
+    stop_all([running], lambda _: None)
+    assert saved.read_text() == "saved"
+
+
 def test_one_that_ends_by_itself_is_told_with_its_last_words(tmp_path: Path) -> None:
     words = "import sys; print('the port is mine'); sys.exit(3)"
     failing = Service("Prefect", [sys.executable, "-c", words], lambda: False, {})

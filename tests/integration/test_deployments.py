@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,6 @@ class Up:
     api: str
     environment: dict[str, str]
     log: Path
-    children: list[psutil.Process] = field(default_factory=list)
 
     def ask(self, path: str, body: dict[str, Any] | None = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
@@ -96,7 +96,6 @@ def up(pipeline: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(1)
-        running.children = psutil.Process(process.pid).children(recursive=True)
         yield running
     finally:
         if process.poll() is None:
@@ -179,6 +178,24 @@ def test_a_dispatched_pipeline_sends_only_what_is_out_of_date(up: Up, pipeline: 
     assert {run["state_type"] for run in fresh} == {"COMPLETED"}
 
 
+def test_a_stage_on_a_worker_refreshes_what_depends_on_it_if_asked(
+    up: Up, pipeline: Pipeline
+) -> None:
+    manifests = pipeline.workspace / "manifests"
+    before = {path.stem: path.stat().st_mtime_ns for path in manifests.glob("*.json")}
+    changed = "training.stage3.learning_rate=2.0e-3"
+    up.run(
+        "prefect", "deployment", "run", "train-stage3/train-stage3", "--watch",
+        "--param", f"config={pipeline.config}", "--param", "downstream=true",
+        "--param", f"overrides={json.dumps([changed])}",
+    )  # fmt: skip
+    after = {path.stem: path.stat().st_mtime_ns for path in manifests.glob("*.json")}
+    redone = {name for name, when in after.items() if before.get(name) != when}
+    assert redone == {"stage3", "index", "evaluate", "report"}
+    said = up.run("flows.cli", "run", "--set", changed, str(pipeline.config))
+    assert "Everything is up to date." in said
+
+
 def test_a_stage_that_fails_elsewhere_ends_the_pipeline_with_its_message(
     up: Up, pipeline: Pipeline, webhook: tuple[str, list[str]], tmp_path: Path
 ) -> None:
@@ -207,12 +224,40 @@ def test_a_stage_that_fails_elsewhere_ends_the_pipeline_with_its_message(
     assert "clara run" in told[0]
 
 
-def test_ctrl_c_ends_workers_then_servers_and_leaves_nothing(up: Up) -> None:
+def test_ctrl_c_while_a_stage_trains_saves_it_says_how_to_go_on_and_leaves_nothing(
+    up: Up, pipeline: Pipeline
+) -> None:
+    metrics = pipeline.workspace / "logs" / "stage2" / "metrics.jsonl"
+    metrics.unlink()
+    # Only a stage that is told to end can leave a checkpoint.
+    settings = [f"training.stage2.{key}" for key in
+                ("steps=50000", "checkpoint_every=50000", "checkpoint_minutes=600")]  # fmt: skip
+    up.run(
+        "prefect", "deployment", "run", "train-stage2/train-stage2",
+        "--param", f"config={pipeline.config}", "--param", f"overrides={json.dumps(settings)}",
+    )  # fmt: skip
+    deadline = time.monotonic() + 600
+    while not metrics.is_file() or len(metrics.read_text().splitlines()) < 3:
+        assert time.monotonic() < deadline, up.log.read_text()
+        time.sleep(0.5)
+    children = psutil.Process(up.process.pid).children(recursive=True)
     up.process.send_signal(signal.SIGINT)
     assert up.process.wait(timeout=300) == 0
-    stopped = [line for line in up.log.read_text().splitlines() if line.startswith("stopping")]
-    assert stopped == ["stopping worker gpu", "stopping worker cpu", "stopping MLflow",
-                       "stopping Prefect"]  # fmt: skip
-    time.sleep(1)
-    assert len(up.children) >= 4
-    assert [c.pid for c in up.children if c.is_running() and c.status() != "zombie"] == []
+    said = up.log.read_text()
+    stopped = [line for line in said.splitlines() if line.startswith("stopping")]
+    assert stopped[0].startswith("stopping train-stage2 (run ")
+    assert stopped[1:] == ["stopping worker gpu", "stopping worker cpu", "stopping MLflow",
+                           "stopping Prefect"]  # fmt: skip
+    sets = " ".join(f"--set {setting}" for setting in settings)
+    assert f"  clara train stage2 {sets} {pipeline.config}" in said.splitlines()
+    assert len(children) >= 6
+    assert [c.pid for c in children if c.is_running() and c.status() != "zombie"] == []
+
+    [saved] = (pipeline.workspace / "progress" / "stage2").glob("step-*")
+    last = json.loads(metrics.read_text().splitlines()[-1])["step"]
+    assert int(saved.name.removeprefix("step-")) == last
+    assert list((pipeline.workspace / "leases").iterdir()) == []
+    with sqlite3.connect(Path(up.environment["PREFECT_HOME"]) / "prefect.db") as database:
+        states = {state for (state,) in database.execute("select state_type from flow_run")}
+    assert "CANCELLED" in states
+    assert not states & {"PENDING", "RUNNING", "CANCELLING"}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
-from scripted_endpoint import refuse, say, serve
+from scripted_endpoint import Act, refuse, say, serve
 
 from configs.schema import PipelineConfig
 from tasks.housekeeping.endpoints import check_endpoints
@@ -38,6 +40,28 @@ def test_a_wrong_key_a_missing_one_and_a_dead_endpoint_have_their_remedies(
     monkeypatch.delenv("PLANTED_TEST_KEY")
     [unset] = check_endpoints(config_for("http://127.0.0.1:9/v1"))
     assert "export PLANTED_TEST_KEY" in unset.remedy
+
+
+def test_embeddings_are_tried_as_such_and_only_where_negatives_are_chosen_by_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PLANTED_TEST_KEY", "sk-1")
+    vectors = {"object": "list", "model": "e", "data": [
+        {"object": "embedding", "index": 0, "embedding": [0.5, 0.5]}]}  # fmt: skip
+    with serve([Act(body=json.dumps(vectors)), say("Yes")]) as endpoint:
+        dense = {"base_url": endpoint.url, "model": "e", "api_key": "${PLANTED_TEST_KEY}"}
+        negatives = {"dense": dense, "strategies": {"bm25": 0.5, "dense": 0.5}}
+        used = PipelineConfig.model_validate({"negatives": negatives})
+        [found] = check_endpoints(used)
+        assert (found.state, found.detail.rpartition(" answers ")[2]) == ("ok", "(1 embedding)")
+        assert [body["input"] for body in endpoint.bodies] == [["yes"]]
+        [chats] = check_endpoints(used)
+        assert chats.state == "missing"
+        assert "makes them" in chats.detail
+        assert "negatives.dense.model" in chats.remedy
+        unused = PipelineConfig.model_validate({"negatives": {"dense": dense}})
+        assert [f.what for f in check_endpoints(unused)] == ["endpoints"]
+        assert len(endpoint.bodies) == 2
 
 
 def test_the_embedded_endpoint_needs_no_check() -> None:

@@ -200,6 +200,36 @@ def test_doctor_finds_a_missing_base_and_a_tracking_server_that_is_down(tmp_path
     assert "runs go on" in mlflow.remedy
 
 
+def test_doctor_looks_for_encoders_that_run_here(tmp_path: Path) -> None:
+    (tmp_path / "e5").mkdir()
+    (tmp_path / "e5" / "config.json").write_text("{}")
+    config = PipelineConfig.model_validate({
+        "negatives": {"dense": {"local_model": str(tmp_path / "e5")},
+                      "strategies": {"bm25": 0.5, "dense": 0.5}},
+        "evaluation": {"retriever": f"dense:{tmp_path}/absent"},
+    })  # fmt: skip
+    found = {f.what: f for f in check_models(config) if f.what.startswith("encoder")}
+    assert found["encoder of negatives.dense.local_model"].state == "ok"
+    absent = found["encoder of evaluation.retriever"]
+    assert absent.state == "missing"
+    assert "set evaluation.retriever" in absent.remedy
+
+
+def test_doctor_names_a_store_that_cannot_be_reached_and_goes_on(tmp_path: Path) -> None:
+    root = Path(__file__).resolve().parents[3]
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.cli", "doctor", "--json", "--set", "workspace=nowhere://a/b",
+         "--set", f"execution.cache={tmp_path}"],
+        cwd=root, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    found = {f["what"]: f for f in json.loads(done.stdout)}
+    assert "nowhere" in found["remote workspace"]["detail"]
+    assert "docs/workspaces.md" in found["remote workspace"]["remedy"]
+    assert found["base decoder"]["state"] == "ok"
+    assert [f["what"] for f in found.values() if f["state"] != "ok" and not f["remedy"]] == []
+
+
 def test_status_on_the_command_line_is_json_and_fails_if_a_step_has(
     prepared: tuple[PipelineConfig, Workspace],
 ) -> None:
