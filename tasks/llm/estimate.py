@@ -18,6 +18,7 @@ from configs.schema import PipelineConfig
 from configs.synthesis import SynthesisSettings
 from tasks.captioning.prompts import build_messages as show_picture
 from tasks.llm.tokens import count_messages, count_text
+from tasks.manifests import list_files
 from tasks.storage import read_records
 from tasks.synthesis.prompts import Kind, Lists, Messages, Task, build_messages
 from tasks.workspace import Workspace
@@ -227,6 +228,4 @@ def _cut(text: str, length: int) -> Iterator[str]:
 
 
 def _files(place: Path) -> list[Path]:
-    if place.is_file():
-        return [place]
-    return [path for path in sorted(place.rglob("*")) if path.is_file()]
+    return [place] if place.is_file() else list_files(place)
