@@ -9,8 +9,10 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -80,7 +82,8 @@ def serve_all(
     running: list[Running] = []
     with end_on_signals():
         try:
-            running += [start(service, logs) for service in servers]
+            for service in servers:
+                running.append(start(service, logs))
             for server in running:
                 wait_until_up(server)
             if pools:
@@ -105,7 +108,8 @@ def _end(
     say: Callable[[str], None],
 ) -> None:
     """First the runs, which save; then the workers; then the servers, which hear of both."""
-    runs, in_peace = [], True
+    runs: list[dict[str, Any]] = []
+    in_peace = True
     if workers:
         try:
             runs = cancel_runs(api, pools, say)
@@ -114,7 +118,8 @@ def _end(
             in_peace = False
     in_peace = stop_all(workers, say, at_once=not in_peace)
     if workers:
-        close_runs(api, pools, runs, say)
+        with suppress(KeyboardInterrupt):
+            close_runs(api, pools, runs, say)
     stop_all(servers, say, at_once=not in_peace)
 
 

@@ -220,13 +220,27 @@ class Sender:
     def _find_or_create(self, experiment_id: str, record: Record) -> str:
         identity = dict(record["identity"])
         condition = " and ".join(f"tags.`{key}` = '{value}'" for key, value in identity.items())
-        found = self.client.search_runs([experiment_id], condition, max_results=1)
+        found = self._first_run(experiment_id, condition)
         if found:
-            return str(found[0].info.run_id)
+            return found
         if record["parent"]:
             identity["mlflow.parentRunId"] = self._run_id(record["parent"])
         run = self.client.create_run(experiment_id, record["at"], identity, record["name"])
-        return str(run.info.run_id)
+        made = str(run.info.run_id)
+        if record["parent"]:  # a step is one worker's: nobody else makes its run
+            return made
+        first = self._first_run(experiment_id, condition) or made
+        if first != made:
+            log.debug("another machine has made %s at the same time", record["name"])
+            self.client.delete_run(made)
+        return first
+
+    def _first_run(self, experiment_id: str, condition: str) -> str | None:
+        """The one that began first, so that machines agree on it."""
+        found = self.client.search_runs(
+            [experiment_id], condition, max_results=1, order_by=["attributes.start_time ASC"]
+        )
+        return str(found[0].info.run_id) if found else None
 
     def _record_of(self, ref: str) -> Record:
         """What the spool says about a run, in its part that an earlier process has sent."""

@@ -34,6 +34,15 @@ def test_help_names_every_command_without_heavy_imports() -> None:
     )
 
 
+def test_finding_that_nothing_is_left_to_do_takes_no_numerical_library() -> None:
+    code = "import sys, flows.console; print(*sorted({m.split('.')[0] for m in sys.modules}))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    heavy = {"torch", "prefect", "mlflow", "docling", "numpy", "scipy", "pandas"}
+    assert not heavy & set(done.stdout.split())
+
+
 def test_help_comes_at_once() -> None:
     clara("--help")
     started = time.monotonic()

@@ -38,14 +38,16 @@ def test_two_machines_record_in_the_same_runs_by_the_workspaces_own_address(
     one, two = open_on("one"), open_on("two")
     assert one.pipeline_id == two.pipeline_id
     for tracker in (one, two):
+        tracker.outbox.drain()
+    for tracker in (one, two):
         with tracking.step_run(tracker, "stage1", "key") as ref:
             manifest = {"step": "stage1", "settings": {}, "counts": {}, "seconds": 1.0,
                         "outputs": {"models/stage1": "f00"}}  # fmt: skip
             tracking.log_manifest(tracker, ref, manifest)
             rows = tracker.workspace.pretrain_data
             tracking.log_dataset(tracker, ref, rows, digest="abc", context="training", rows=1)
+        tracker.outbox.drain()
     client = two.client
-    one.outbox.drain()
     runs = client.search_runs([two.experiment_id])
     assert len(runs) == 2
     assert {run.data.tags["clara.workspace"] for run in runs} == {uri}
@@ -72,7 +74,9 @@ def test_a_damaged_identity_is_replaced_once(uri: str, tmp_path: Path, left: byt
     Remote(uri).write("tracking/run.json", left)
     found = []
     for machine in ("one", "two"):
-        config = PipelineConfig.model_validate({"workspace": str(tmp_path / machine), "remote": uri})
+        config = PipelineConfig.model_validate(
+            {"workspace": str(tmp_path / machine), "remote": uri}
+        )
         found.append(take_identity(config, Workspace(config.workspace), "settings"))
     assert found[0][0] == found[1][0]
     assert [abandoned for _, abandoned in found] == [None, None]
