@@ -20,6 +20,8 @@ def characters_read(
 
     Of texts that hold one of CLaRa's own tokens the count is off by the spaces that escaping adds.
     """
+    if not texts:
+        return []
     found: list[int | None] = []
     encoded = encode_documents(list(texts), tokenizer, config)
     lengths = tokenizer([escape(text) for text in texts], add_special_tokens=False)["input_ids"]
