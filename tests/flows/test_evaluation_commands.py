@@ -31,11 +31,13 @@ def test_nothing_asked_changes_nothing() -> None:
 
 
 def test_wishes_become_settings_that_load() -> None:
-    asked = Asked("hotpotqa, some file.jsonl,world", "oracle", 3, 7, 5, "dense:a/b", None, True)
+    asked = Asked(
+        "hotpotqa, some file.jsonl,world,unanswerable", "oracle", 3, 7, 5, "dense:a/b", None, True
+    )
     settings = load_config(CONFIG, asked_overrides(["stage1"], asked, named=True)).evaluation
     assert settings.systems == ["stage1"]
     assert settings.benchmarks == ["hotpotqa", "some file.jsonl"]
-    assert settings.held_out == ["world"]
+    assert settings.held_out == ["world", "unanswerable"]
     assert settings.settings == ["oracle"]
     assert (settings.k, settings.num_candidates, settings.max_questions) == (3, 7, 5)
     assert settings.retriever == "dense:a/b"

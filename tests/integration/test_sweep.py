@@ -73,6 +73,12 @@ def test_a_second_run_has_nothing_to_do(swept: Pipeline) -> None:
     assert "Everything is up to date." in swept.clara("run")
 
 
+def test_evaluate_asks_for_the_same_sweep_by_an_option(swept: Pipeline) -> None:
+    output = swept.clara("evaluate", "--sweep", "compr_rate=8,16")
+    assert "Everything is up to date." in output
+    assert "sweep.html" in output
+
+
 def test_a_variant_is_an_ordinary_workspace(swept: Pipeline) -> None:
     variant = swept.workspace / "variants" / LABELS[1]
     output = swept.clara(
