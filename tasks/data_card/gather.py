@@ -32,6 +32,8 @@ _KIND_ENDING = "_qa"
 
 _EXAMPLES = 2  # drawn of each kind from each file
 _REASONS = 40
+# Where in a document something is; what is wrong with it comes after.
+_PLACE = re.compile(r"(?:(?:picture|frame|page) \d+(?: \(.*?\))?[^:(]*|\S+\.\w{3,4}): ")
 _IDENTITY = re.compile(r"\b[0-9a-f]{12,}\b|\d+(?:[.,]\d+)*")
 
 
@@ -198,7 +200,7 @@ def _coverage(workspace: Workspace, sources: dict[str, Any]) -> Record:
             counts = row.get("coverage") or {}
             facts, covered = counts.get("facts", 0), counts.get("covered", 0)
             has_question = any(row.get(kind) for kind in KINDS if kind != "paraphrase")
-            total += Counter(passages=1, facts=facts, covered=covered, questions=has_question,
+            total += Counter(facts=facts, covered=covered, questions=has_question,
                              paraphrases=bool(row.get("paraphrase")))  # fmt: skip
             asked[row.get("source", "")] += has_question
             if facts:
@@ -207,8 +209,10 @@ def _coverage(workspace: Workspace, sources: dict[str, Any]) -> Record:
         name: {"passages": sum(sides.values()), "asked_about": asked[name]}
         for name, sides in sources.items()
     }
-    keys = ("passages", "questions", "paraphrases", "facts", "covered")
+    keys = ("questions", "paraphrases", "facts", "covered")
     return {
+        # Those of which nothing held are in no row of synthesis.jsonl.
+        "passages": sum(counts["passages"] for counts in by_source.values()),
         **{key: total[key] for key in keys},
         "tenths": [shares[tenth] for tenth in range(10)] if shares else [],
         "by_source": by_source,
@@ -229,7 +233,8 @@ def _rejects(path: Path) -> list[Record]:
     counted: Counter[tuple[str, str]] = Counter()
     shown: dict[tuple[str, str], str] = {}
     for _, row in read_jsonl(path):
-        head = str(row.get("reason", "")).partition(": ")[0].partition("; ")[0]
+        reason = _PLACE.sub("", str(row.get("reason", "")), count=1)
+        head = reason.partition(": ")[0].partition("; ")[0]
         key = (str(row.get("step", "")), _IDENTITY.sub("…", head)[:120])
         counted[key] += 1
         shown.setdefault(key, f"{row.get('item', '')}: {row.get('reason', '')}"[:300])

@@ -184,7 +184,7 @@ def _is_subject(words: list[str]) -> bool:
     last = words[-1]
     if last.islower() and last.endswith("ly") and last not in _NO_ADVERBS:
         return False  # "Open locally installed ..."
-    if {"do", "does", "did"} & set(words):
+    if {"do", "does", "did"} & set(words) or last in ("including", "excluding", "using"):
         return False
     if words[0].lower() in ("in", "on", "at", "from", "for", "with", "by", "to", "of", "about"):
         return False

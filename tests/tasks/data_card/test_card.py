@@ -25,6 +25,8 @@ def workspace(tmp_path: Path) -> Workspace:
         {"step": "synthesize", "item": "p-ferry", "reason": "asked before: Who?"},
         {"step": "synthesize", "item": "p-tea", "reason": "asked before: When?"},
         {"step": "extract", "item": "a.pdf", "reason": "page 7 of 12 is <broken>"},
+        {"step": "extract", "item": "b.md", "reason": "picture 3 (https://x/y.svg): not fetched"},
+        {"step": "extract", "item": "c.pdf", "reason": "c-0a1b2c3d4e5f.jpg: recurs: decoration"},
     ])  # fmt: skip
     return ws
 
@@ -52,10 +54,13 @@ def test_counts_are_those_of_the_files(config: PipelineConfig, workspace: Worksp
     assert card["captions"] == {"captioned": 1, "skipped": 1}
     assert (card["coverage"]["facts"], card["coverage"]["covered"]) == (6, 3)
     assert card["coverage"]["tenths"] == [1, 0, 0, 0, 0, 0, 0, 1, 0, 0]
+    assert (card["coverage"]["passages"], card["coverage"]["questions"]) == (4, 1)
     assert card["coverage"]["by_source"]["ferry.md"] == {"passages": 1, "asked_about": 0}
     assert [(r["step"], r["reason"], r["count"]) for r in card["rejects"]] == [
         ("synthesize", "asked before", 2),
         ("extract", "page … of … is <broken>", 1),
+        ("extract", "not fetched", 1),
+        ("extract", "recurs", 1),
     ]
 
 
