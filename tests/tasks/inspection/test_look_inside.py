@@ -104,7 +104,7 @@ def test_command_writes_a_whole_page_and_says_the_same_in_json(
     assert value["ranked_by"] == "query reasoner"
     text = Path(value["page"]).read_text(encoding="utf-8")
     page = Page(text)
-    assert page.loaded == []  # self-contained
+    assert all(address.startswith("#") for address in page.loaded)  # self-contained
     assert page.classes.count("map") == 2
     assert page.classes.count("memory-mark") == 2 * 3 + 1  # and the key's
     assert page.classes.count("chosen") == 3
