@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 STEP = "passages"
+# Signs that could not be read: at an end, a passage would seem to be cut inside one.
+_STRAY = re.compile(r"^(?:\s*\ufffd)+\s*|\s*(?:\ufffd\s*)+$")
 
 
 def make_passages(config: PipelineConfig, workspace: Workspace) -> StepResult:
@@ -110,8 +113,12 @@ def _cut(
             reason = f"{piece.tokens} tokens in one piece, more than a passage holds"
             rejects.append(Reject(STEP, f"{source}: {piece.text[:60]}", reason))
             continue
-        identity = " ".join(piece.text.lower().split())
-        name = _id(source, piece.text)
+        text = _STRAY.sub("", piece.text)
+        identity = " ".join(text.lower().split())
+        name = _id(source, text)
+        if not text:
+            rejects.append(Reject(STEP, name, "nothing but broken signs"))
+            continue
         if identity in seen:
             rejects.append(Reject(STEP, name, f"the same text as passage {seen[identity]}"))
             continue
@@ -124,9 +131,9 @@ def _cut(
                 "page": page,
                 "box": box_of(piece.offset, piece.last, page, places),
                 "heading": " > ".join(piece.headings),
-                "text": piece.text,
-                "language": detect_language(piece.text),
-                "tokens": count(piece.text),
+                "text": text,
+                "language": detect_language(text),
+                "tokens": count(text),
             }
         )
 

@@ -250,3 +250,9 @@ def test_versions_of_one_document_are_held_out_together(workspace):
 def test_a_group_too_large_for_the_share_is_passed_over():
     groups = [[f"v{n}" for n in range(8)], ["a"], ["b"]]
     assert {len(choose_held_out(groups, 0.1, seed)) for seed in range(8)} == {1}
+
+
+def test_signs_that_could_not_be_read_are_no_end_of_a_passage(workspace):
+    content = "\ufffd \ufffd It rings at nine and caf\ufffds open then.\ufffd"
+    _, rows = run(workspace, document("a.txt", content), document("b.txt", "\ufffd\ufffd"))
+    assert [row["text"] for row in rows] == ["It rings at nine and caf\ufffds open then."]
