@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 MODEL = "embedded-rules"
 # Raised whenever the rules would say something else: cached replies are known by it.
-RULES_VERSION = 6
+RULES_VERSION = 7
 _MAX_BODY = 64 * 2**20
 
 
