@@ -16,7 +16,7 @@ learn: $(STAMP)
 
 # The slow ones start ranks and servers of their own and wait for them much of the time.
 test: test-fast
-	$(BIN)/python -m pytest -m slow --numprocesses 2 --dist loadfile --durations 20
+	$(BIN)/python -m pytest -m slow --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 20
 
 # One process a core, one thread each: tiny tensors gain nothing from more.
 test-fast: $(STAMP)
