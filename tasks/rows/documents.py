@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from tasks.negatives.answers import plain_text
-from tasks.passages.sentences import HAN, split_sentences
+from tasks.passages.sentences import HAN, joiner, split_sentences
 from tasks.storage import Record
 
 Fault = Literal["empty", "short", "broken", "cut"]
@@ -66,10 +66,17 @@ def trim_to_sentences(text: str) -> str:
     text = text.strip()
     while text and _begins_torn(text):
         first, _, rest = text.partition("\n")
-        text = "\n".join((" ".join(split_sentences(first)[1:]), rest)).strip()
+        text = "\n".join((_joined(split_sentences(first)[1:]), rest)).strip()
     while text and _ends_torn(text):
         rest, _, last = text.rpartition("\n")
-        text = "\n".join((rest, " ".join(split_sentences(last)[:-1]))).strip()
+        text = "\n".join((rest, _joined(split_sentences(last)[:-1]))).strip()
+    return text
+
+
+def _joined(sentences: Sequence[str]) -> str:
+    text = ""
+    for sentence in sentences:
+        text += joiner(text, sentence) + sentence
     return text
 
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.rows.documents import digest, is_cut, judge_document, keep_documents, trim_to_sentences
@@ -46,6 +46,7 @@ def test_torn_sentences_are_trimmed_away(text: str, whole: str) -> None:
     assert trim_to_sentences(text) == whole
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="aB ,.\n-的。", max_size=60))
 def test_what_is_trimmed_is_whole(text: str) -> None:
     trimmed = trim_to_sentences(text)

@@ -293,27 +293,32 @@ def test_second_run_sends_nothing_and_writes_the_same_bytes(workspace):
     assert (result.counts["requests"], result.counts["cached"]) == (0, 2 * REQUESTS)
 
 
-def gone_at_the_end():
-    """The server dies at the last request."""
+def gone_at_the_end(journal=None):
+    """The server dies at the last request, after the first passage is in the journal, if named."""
     seen = []
 
     def change(asked, _):
         seen.append((asked.task, asked.text))
-        return refuse(503, "gone") if ("verify_paraphrase", BRIDGE) in seen else None
+        if ("verify_paraphrase", BRIDGE) not in seen:
+            return None
+        deadline = time.monotonic() + 10
+        while journal and "mill" not in journal.read_text() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return refuse(503, "gone")
 
     return change
 
 
 def test_run_cut_off_continues_with_what_is_missing(workspace):
     """The last request fails for good: the journal holds the first passage."""
-    author = Author(KNOWN, change=gone_at_the_end())
+    finished = workspace.progress / "synthesize.jsonl"
+    author = Author(KNOWN, change=gone_at_the_end(finished))
     with serve(author) as server:
         with pytest.raises(ServiceError, match="run the same command again"):
             run(workspace, server.url)
         asked_before = len(author.seen)
         assert not workspace.synthesis.exists()
-        journal = read_records(workspace.progress / "synthesize.jsonl")
-        assert [entry.get("key") for entry in journal] == [None, "mill"]
+        assert [entry.get("key") for entry in read_records(finished)] == [None, "mill"]
         # Without its cache the finished passage is known by the journal alone.
         for path in workspace.cache.rglob("*.json"):
             path.unlink()
