@@ -11,6 +11,7 @@ from clara_model.evaluation.systems.interface import slug
 from configs.schema import ModelSettings, PipelineConfig
 from tasks.inspection.candidates import Document, nearest_passages, read_documents
 from tasks.inspection.page import write_page
+from tasks.travel.mirror import open_workspace
 from tasks.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -64,7 +65,9 @@ def look_inside(
     """
     from clara_model.inspection import inspect_question, map_representations
 
-    workspace = Workspace(config.workspace)
+    stages = [name for name in (model, compare) if name in _STAGES]
+    needed = [f"models/{name}" for name in ("base", *stages)] if stages else []
+    workspace = open_workspace(config, needed if documents else [*needed, "passages.jsonl"])
     loaded = _load(model, workspace, config.model)
     if documents:
         candidates = read_documents(documents, loaded.config.doc_max_length, _counter(loaded))

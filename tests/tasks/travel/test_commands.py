@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from small_rows import write_workspace
+from tiny_workspace import tiny_config, tiny_workspace
 from typer.testing import CliRunner
 
 from clara_model.errors import ConfigError
@@ -17,9 +18,10 @@ from flows.commands.rows import rows as commands
 from flows.dry_run import show_plans
 from flows.estimate import show_estimate
 from flows.status import show_status
+from tasks.inspection.look import look_inside
 from tasks.leases import hold_lease
 from tasks.manifests import Step, run_step
-from tasks.storage import StepResult
+from tasks.storage import StepResult, write_jsonl
 from tasks.travel.remote import Remote, RemoteLeases
 from tasks.turn import take_turn
 
@@ -112,3 +114,25 @@ def test_status_sees_who_works_on_another_machine(
     assert found["stage1"]["state"] == "running"
     assert "@" in found["stage1"]["detail"]
     assert found["stage2"]["state"] == "to do"
+
+
+def test_an_inspection_fetches_the_model_and_the_passages(
+    uri: str, shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ws = tiny_workspace(tmp_path / "one", shared)
+    write_jsonl(ws.passages, [{"id": "p1", "source": "a.pdf", "text": "Osterly has a port."}])
+    tree = tiny_config(ws).model_dump() | {"remote": uri}
+    sent = (
+        ("passages", ws.passages),
+        ("base", ws.models / "base"),
+        ("stage1", ws.models / "stage1"),
+    )
+    for name, path in sent:
+        step = Step(name, "", 1, {}, (), (path,))
+        with take_turn(step, ws, PipelineConfig.model_validate(tree), force=True):
+            run_step(step, ws, lambda: StepResult({}))
+    monkeypatch.setenv("CLARA_CACHE", str(tmp_path / "two"))
+    here = PipelineConfig.model_validate(tree | {"workspace": str(tmp_path / "two"), "remote": uri})
+    looked = look_inside(here, "Who has a port?", model="stage1")
+    assert [d.source for d in looked.documents] == ["a.pdf"]
+    assert not (tmp_path / "two" / "models" / "stage2").exists()
