@@ -68,6 +68,7 @@ def mend_row(record: Record, rules: Rules, made: Made) -> tuple[str, Record]:
         raise Unmendable("references", reason)
     if row != before:
         made.append(("references", "image marks and questions about files removed"))
+        _mend_documents(row, rules, made)  # some were nothing but marks
     _mend_repeats(row, made)
     if stage != "stage1":
         _mend_positions(row, made, strict=rules.strict)

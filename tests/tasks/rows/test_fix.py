@@ -172,6 +172,15 @@ _ROWS = st.fixed_dictionaries(
 )
 
 
+def test_a_document_that_is_nothing_without_its_image_marks_is_left_out(tmp_path: Path) -> None:
+    bare = question(docs=["a.png?"], pos_index=[])
+    write_jsonl(tmp_path / "rows.jsonl", [bare, question(docs=[TOWER, "a.png?"], pos_index=[0])])
+    report = fix_file(tmp_path / "rows.jsonl", tmp_path / "out.jsonl")
+    assert report.counts["dropped", "documents"] == 1
+    assert [row["docs"] for row in read_records(tmp_path / "out.jsonl")] == [[TOWER]]
+    assert report.after.errors == []
+
+
 @settings(max_examples=40, deadline=None, phases=[Phase.explicit, Phase.generate])
 @given(rows=st.lists(_ROWS, max_size=5), strict=st.booleans(), top_k=st.none() | st.integers(1, 2))
 def test_a_fixed_copy_has_no_errors_and_is_final(
