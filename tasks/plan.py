@@ -14,6 +14,7 @@ from tasks.extraction.modes import extraction_identity
 from tasks.llm.embedded import RULES_VERSION
 from tasks.manifests import Step
 from tasks.synthesis.prompts import PROMPT_VERSION
+from tasks.synthesis.settings import usable_settings
 from tasks.workspace import Workspace
 
 STAGES = ("stage1", "stage2", "stage3")
@@ -215,7 +216,7 @@ def _tokenizer_inputs(config: PipelineConfig, ws: Workspace) -> tuple[Path, ...]
 
 def _synthesis_settings(config: PipelineConfig) -> dict[str, Any]:
     """What decides questions and answers; the teacher works when rows are built."""
-    settings = _decisive(config.synthesis)
+    settings = _decisive(usable_settings(config))
     del settings["teacher"]
     settings["models"] = config.synthesis.models.model_dump(include={"questions", "verification"})
     return settings

@@ -21,6 +21,7 @@ from tasks.llm.tokens import count_messages, count_text
 from tasks.manifests import list_files
 from tasks.storage import read_records
 from tasks.synthesis.prompts import Kind, Lists, Messages, Task, build_messages
+from tasks.synthesis.settings import usable_settings
 from tasks.workspace import Workspace
 
 # Rounds of questions a passage takes until its facts are covered.
@@ -84,7 +85,7 @@ def estimate_captions(settings: EndpointSettings, images: int) -> list[Line]:
 
 def estimate_synthesis(config: PipelineConfig, source: Source) -> list[Line]:
     """The synthesis step over all texts; teacher answers, where asked for, as part of mining."""
-    settings = config.synthesis
+    settings = usable_settings(config)
     if not source.texts:
         return []
     scale = source.number / len(source.texts)

@@ -31,6 +31,7 @@ from tasks.synthesis.ask import Conversation
 from tasks.synthesis.duplicates import KINDS, drop_repeated
 from tasks.synthesis.jobs import Job, plan_jobs
 from tasks.synthesis.prompts import PROMPT_VERSION
+from tasks.synthesis.settings import usable_settings
 from tasks.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -63,7 +64,9 @@ def synthesize(
         ServiceError: If the endpoint refuses for good, or does not answer after all retries.
         DataError: If no passage got a single question.
     """
-    settings = config.synthesis
+    settings = usable_settings(config)
+    if settings.joint_share < config.synthesis.joint_share:
+        log.info("no joint questions: model.generation_top_k is 1, a row cannot show two passages")
     passages = read_records(workspace.passages)
     jobs = plan_jobs(passages, settings)
     decisive = settings.model_dump(mode="json", exclude=set(_NEUTRAL))

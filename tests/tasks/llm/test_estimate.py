@@ -63,6 +63,19 @@ def test_teacher_is_asked_about_training_rows_only(tmp_path):
     assert lines["mine", "writer"].calls == 10 * 2 * 0.8
 
 
+def test_joint_questions_cost_nothing_where_a_row_shows_one_document(tmp_path):
+    write_passages(tmp_path, *[TWO_FACTS] * 10)
+    settings = config(tmp_path, joint_share=1.0)
+    two = estimate(settings.model_copy(update={"model": _with_top_k(settings, 2)}))
+    one = estimate(settings.model_copy(update={"model": _with_top_k(settings, 1)}))
+    assert one == estimate(config(tmp_path))
+    assert two["synthesize", "writer"].calls == one["synthesize", "writer"].calls + 20
+
+
+def _with_top_k(settings, top_k):
+    return settings.model.model_copy(update={"generation_top_k": top_k})
+
+
 def test_cost_is_tokens_times_price_and_unknown_without_one(tmp_path):
     write_passages(tmp_path, TWO_FACTS)
     lines = estimate(config(tmp_path, prices={"writer": {"prompt": 1e6, "completion": 2e6}}))

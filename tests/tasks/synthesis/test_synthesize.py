@@ -451,6 +451,26 @@ def test_endpoint_that_dies_and_returns_gives_the_rows_of_an_undisturbed_run(tmp
     assert disturbed.synthesis.read_bytes() == undisturbed.synthesis.read_bytes()
 
 
+@pytest.mark.parametrize(("top_k", "is_asked"), [(1, False), (2, True)])
+def test_joint_questions_are_asked_only_where_a_row_can_show_both(
+    tmp_path, caplog, top_k, is_asked
+):
+    workspace = Workspace(tmp_path)
+    write_jsonl(workspace.passages, [passage("mill", MILL), passage("twin", f"{MILL} It is wet.")])
+    known = KNOWN | {f"{MILL} It is wet.": KNOWN[MILL]}
+    author = Author(known, joint=[("Who built both mills?", "Tom Ash")])
+    with serve(author) as server:
+        settings = {"base_url": server.url, "model": "m", "max_retries": 0, "joint_share": 1.0,
+                    "cross_lingual_share": 0.0, "unanswerable_share": 0.0}  # fmt: skip
+        config = PipelineConfig.model_validate(
+            {"synthesis": settings, "model": {"generation_top_k": top_k}}
+        )
+        with caplog.at_level("INFO", logger="tasks.synthesis.generate"):
+            synthesize(config, workspace, base_url=server.url)
+    assert ("joint_qa" in {asked.task for asked in author.seen}) == is_asked
+    assert caplog.text.count("no joint questions") == (not is_asked)
+
+
 _KILLED = """
 import sys
 from pathlib import Path
