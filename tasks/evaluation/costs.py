@@ -59,7 +59,18 @@ def read_cost(folder: Path, job: Job, key: str | None = None) -> Record | None:
         value: Record = json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError:
         return None
-    return value if key is None or value.get("key") == key else None
+    return {**value, **_reads(job)} if key is None or value.get("key") == key else None
+
+
+def _reads(job: Job) -> Record:
+    """Which decoder reads, and whether it reads the documents' whole text."""
+    *front, last = job.entrant.plan.parts
+    identity = job.entrant.settings["parts"][-1][1]
+    return {
+        # A CLaRa checkpoint has an identity of its own and its decoder's.
+        "decoder": identity[-1] if isinstance(identity, list) else identity,
+        "full_text": last.kind == "text" and all(part.kind != "lingua" for part in front),
+    }
 
 
 def _can_be_timed(job: Job) -> bool:
@@ -86,12 +97,13 @@ def _device_name(device: str) -> str:
 def with_pay_off(costs: list[Record]) -> list[Record]:
     """Costs of one (benchmark, setting) with the questions after which compressing has paid off.
 
-    Questions asked of the same passages, each reading all of them; compared with the full text in
-    front of the same kind of decoder, where that was measured as well.
+    Questions asked of the same passages, each reading all of them; compared with the full text of
+    as many documents in front of the same decoder, where that was measured as well.
     """
-    text = next((cost for cost in costs if cost["kind"] == "text"), None)
+    texts = [cost for cost in costs if cost.get("full_text", cost["kind"] == "text")]
     told: list[Record] = []
     for cost in costs:
+        text = next((one for one in texts if _alike(one) == _alike(cost)), None)
         after = ratio = None
         if text is not None and cost["compress_s"] is not None:
             seconds = [1 / one["questions_per_s"]["median"] for one in (text, cost)]
@@ -100,3 +112,8 @@ def with_pay_off(costs: list[Record]) -> list[Record]:
             ratio = text["tokens_read"] / cost["tokens_read"]
         told.append({**cost, "prompt_compression": ratio, "pays_off_after": after})
     return told
+
+
+def _alike(cost: Record) -> tuple[object, object]:
+    """What two costs must share to be compared: the decoder and the number of documents."""
+    return cost.get("decoder"), cost["k"]
