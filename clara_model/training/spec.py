@@ -137,7 +137,9 @@ class TrainSpec(_Part):
     def settings(self) -> dict[str, Any]:
         """All that decides the result, by the keys of the configuration, and the inputs' hash.
 
-        The number of ranks and how memory is saved change a result's last digits only.
+        The number of ranks, the micro-batch and how memory is saved are left out. They change a
+        result's last digits only, where `lora_dropout` is 0; above 0 the cut into micro-batches
+        and ranks decides dropout's masks, too: another sample of the same training.
         """
         value = self.model_dump(mode="json", exclude=_PLACES | _NEUTRAL)
         value["world.share"] = value.pop("world_share")

@@ -126,7 +126,7 @@ _add_step("mine", "Hard negatives, training rows of the three stages, held-out b
 
 @steps.command(rich_help_panel="Steps")
 def train(
-    stage: Annotated[Stage, typer.Argument(help="Which stage to train.")],
+    stage: Annotated[Stage, typer.Argument(help="Which stage to train.")] = Stage.all,
     config: Config = DEFAULT,
     overrides: Set = None,
     force: Force = False,

@@ -139,9 +139,12 @@ def test_the_schedule_in_words_is_the_trainers(tmp_path: Path, schedule: str) ->
     assert "5 % of the steps" in describe_schedule(spec, None)
 
 
-def test_the_command_prints_one_json_object_and_trains_nothing(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "flows.cli", "train", "all", "--dry-run", "--json",
-               "--set", f"workspace={tmp_path / 'none'}", "configs/quickstart.yaml"]  # fmt: skip
+@pytest.mark.parametrize("named", [[], ["all", "configs/quickstart.yaml"]], ids=["plain", "named"])
+def test_the_command_prints_one_json_object_and_trains_nothing(
+    tmp_path: Path, named: list[str]
+) -> None:
+    command = [sys.executable, "-m", "flows.cli", "train", "--dry-run", "--json",
+               "--set", f"workspace={tmp_path / 'none'}", *named]  # fmt: skip
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     stages = json.loads(done.stdout)["stages"]
