@@ -17,7 +17,8 @@ from prefect.states import Cancelling
 from prefect.utilities.urls import url_for
 
 from clara_model.errors import ConfigError, LaunchError
-from configs.schema import ExecutionSettings
+from configs.schema import PipelineConfig
+from flows.lost_runs import LossWatch
 from flows.parts import ONE_AT_A_TIME, Part, load_flow
 
 log = logging.getLogger(__name__)
@@ -26,15 +27,16 @@ _REMIND_S = 300.0  # between two lines that say that no worker has come yet
 
 
 def run_part(
-    part: Part, config: str, overrides: Sequence[str], force: bool, execution: ExecutionSettings
+    part: Part, config: str, overrides: Sequence[str], force: bool, settings: PipelineConfig
 ) -> None:
     """Run one part to its end, where the settings say.
 
     Raises:
         ConfigError: If it is to be sent away, and there is no server or no deployment.
-        LaunchError: If it was sent away and did not complete; holds the message of its run.
+        LaunchError: If it was sent away and did not complete, or its machine is gone; holds the
+            message of its run.
     """
-    if execution.dispatch == "process" or _holds_its_place(part):
+    if settings.execution.dispatch == "process" or _holds_its_place(part):
         load_flow(part.name)(config, list(overrides), force)
         return
     parameters = {"config": config, "overrides": list(overrides), "force": force}
@@ -42,7 +44,7 @@ def run_part(
         FlowRun, run_deployment(f"{part.name}/{part.name}", parameters=parameters, timeout=0)
     )
     log.info("%s: sent to pool '%s' (%s)", part.name, started.work_pool_name, url_for(started))
-    ended = _wait(part, started, execution.poll_s)
+    ended = _wait(part, started, settings)
     if ended.state is None or not ended.state.is_completed():
         raise LaunchError(_describe(part, ended))
 
@@ -65,22 +67,25 @@ def _holds_its_place(part: Part) -> bool:
     return pool == ours == ONE_AT_A_TIME
 
 
-def _wait(part: Part, run: FlowRun, poll_s: float) -> FlowRun:
+def _wait(part: Part, run: FlowRun, settings: PipelineConfig) -> FlowRun:
     """The run when it has ended; if this process is stopped meanwhile, so is the run."""
     said = started = time.monotonic()
+    watch = LossWatch(part, settings)
     with get_client(sync_client=True) as client:
         try:
             while True:
                 run = client.read_flow_run(run.id)
                 if run.state is not None and run.state.is_final():
                     return run
+                if loss := watch.find_loss(run):
+                    return watch.declare_lost(client, run.id, loss)
                 if _waits(run) and time.monotonic() - said > _REMIND_S:
                     said = time.monotonic()
                     log.warning(
                         "%s has waited %.0f minutes for a worker: `prefect worker start --pool %s`",
                         part.name, (said - started) / 60, run.work_pool_name,
                     )  # fmt: skip
-                time.sleep(poll_s)
+                time.sleep(settings.execution.poll_s)
         except BaseException:
             _cancel(client, run)
             raise

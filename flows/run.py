@@ -96,7 +96,7 @@ class Run:
             if not force and is_done(self, part.steps):
                 state = "up to date"
             else:
-                run_part(part, config, overrides, force, self.config.execution)
+                run_part(part, config, overrides, force, self.config)
                 state = "done"
                 if self.config.execution.dispatch != "process" and not is_done(self, part.steps):
                     raise LaunchError(

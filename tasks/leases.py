@@ -217,7 +217,7 @@ def _new_lease() -> Lease:
 
 def _acquire(step: str, store: LeaseStore, mine: Lease, expires_s: float) -> bool:
     """Returns whether another worker held it before, and let go of it."""
-    watch = _Watch(expires_s)
+    standstill = Standstill(expires_s)
     poll = min(expires_s / _LOOKS, _LONGEST_POLL_S)
     takes_over, waited, told_at = False, False, -_REMIND_S
     while True:
@@ -232,7 +232,7 @@ def _acquire(step: str, store: LeaseStore, mine: Lease, expires_s: float) -> boo
             return waited
         if text is None:
             continue
-        if watch.is_dead(text):
+        if standstill.has_lasted(text) or _died_here(_parse(text)):
             log.warning("%s: %s is gone; taking over", step, describe_lease(text) or "its worker")
             takes_over = True
             if store.read(step) == text:
@@ -245,25 +245,29 @@ def _acquire(step: str, store: LeaseStore, mine: Lease, expires_s: float) -> boo
         time.sleep(poll)
 
 
-class _Watch:
-    """Tells a dead owner by a lease that no longer changes while this process looks at it."""
+class Standstill:
+    """Measures for how long a lease has not changed while this process looked at it."""
 
-    def __init__(self, expires_s: float) -> None:
-        self._expires_s = expires_s
-        self._text = ""
+    def __init__(self, lasting_s: float) -> None:
+        self._lasting_s = lasting_s
+        self._text: str | None = None
         self._still_s = 0.0
         self._looked_at = time.monotonic()
 
-    def is_dead(self, text: str) -> bool:
+    def has_lasted(self, text: str | None) -> bool:
+        """Whether a lease, as it is now, has stood still for long enough; never if there is none.
+
+        To be asked about twelve times in that time: of a longer pause only a part counts.
+        """
         now = time.monotonic()
         # A watcher that was itself suspended has seen nothing in the meantime.
-        passed = min(now - self._looked_at, 2 * self._expires_s / _LOOKS)
+        passed = min(now - self._looked_at, 2 * self._lasting_s / _LOOKS)
         self._looked_at = now
-        if text != self._text:
+        if text is None or text != self._text:
             self._text, self._still_s = text, 0.0
         else:
             self._still_s += passed
-        return self._still_s >= self._expires_s or _died_here(_parse(text))
+        return text is not None and self._still_s >= self._lasting_s
 
 
 def _beat(
