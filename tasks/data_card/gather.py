@@ -19,12 +19,12 @@ from tasks.rows.documents import digest
 from tasks.storage import Record
 from tasks.workspace import Workspace
 
-# Columns of the tables of rows, and the file of each.
+# Columns of the tables of rows, and the files of each.
 PURPOSES = {
-    "stage 1": "pretrain_data.jsonl",
-    "stage 2": "instruction_data.jsonl",
-    "stage 3": "end_to_end_data.jsonl",
-    "benchmark": "benchmark/oracle.jsonl",
+    "stage 1": ("pretrain_data.jsonl",),
+    "stage 2": ("instruction_data.jsonl",),
+    "stage 3": ("end_to_end_data.jsonl",),
+    "benchmark": ("benchmark/oracle.jsonl", "benchmark/unanswerable.jsonl"),
 }
 # In the order of the paper, then ours; others follow by name.
 KINDS = ("simple", "complex", "joint", "cross_lingual", "unanswerable", "paraphrase")
@@ -147,10 +147,11 @@ def in_order(kinds: Iterable[str]) -> list[str]:
 
 
 def _rows(workspace: Workspace) -> Iterator[tuple[str, Record]]:
-    for purpose, name in PURPOSES.items():
-        if (path := workspace.root / name).is_file():
-            for _, row in read_jsonl(path):
-                yield purpose, row
+    for purpose, names in PURPOSES.items():
+        for path in (workspace.root / name for name in names):
+            if path.is_file():
+                for _, row in read_jsonl(path):
+                    yield purpose, row
 
 
 def _example(purpose: str, row: Record, kind: str, place: int) -> Record:

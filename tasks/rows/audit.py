@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 # Enough to see the pattern; a broken split has thousands.
 _NAMED, _WRITTEN = 3, 100
 
-_BENCHMARKS = ("oracle.jsonl", "normal.jsonl")
+_BENCHMARKS = ("oracle.jsonl", "normal.jsonl", "unanswerable.jsonl")
 
 
 def audit_split(workspace: Workspace) -> None:
@@ -78,7 +78,7 @@ def find_violations(workspace: Workspace) -> Iterator[str]:
     yield from _divided_versions(workspace, sides)
 
     held_questions: set[int] = set()
-    for name in _BENCHMARKS:
+    for name in _held_out(workspace):
         for number, row in read_jsonl(workspace.benchmark / name):
             held_questions |= _asked(row)
             for identity in passage_ids(row):
@@ -99,7 +99,7 @@ def find_violations(workspace: Workspace) -> Iterator[str]:
 
 def find_shared_sentences(workspace: Workspace) -> Iterator[str]:
     """Benchmark rows whose answer can be read in a sentence of the training rows, in words."""
-    for name in _BENCHMARKS:
+    for name in _held_out(workspace):
         keys = BenchmarkKeys()
         for number, row in read_jsonl(workspace.benchmark / name):
             keys.add(number, row, "stage3")
@@ -107,6 +107,13 @@ def find_shared_sentences(workspace: Workspace) -> Iterator[str]:
             if leak.by == "answer sentence":
                 where = f"{workspace.all_training_data.name}:{leak.train_line}"
                 yield f"{name}:{leak.line} and {where}: {leak.words[:120]!r}"
+
+
+def _held_out(workspace: Workspace) -> Iterator[str]:
+    """The benchmark's files; the last is there only if a held-out question has no answer."""
+    yield from _BENCHMARKS[:-1]
+    if (workspace.benchmark / _BENCHMARKS[-1]).is_file():
+        yield _BENCHMARKS[-1]
 
 
 def _divided_versions(workspace: Workspace, sides: dict[str, str]) -> Iterator[str]:

@@ -16,6 +16,7 @@ from tasks.workspace import Workspace
 ROW_FILES = (
     "pretrain_data.jsonl", "instruction_data.jsonl", "end_to_end_data.jsonl",
     "end_to_end_memory.jsonl", "benchmark/oracle.jsonl", "benchmark/normal.jsonl",
+    "benchmark/unanswerable.jsonl",
     "world/pretrain_data.jsonl", "world/instruction_data.jsonl", "world/end_to_end_data.jsonl",
     "world/benchmark/oracle.jsonl", "world/benchmark/normal.jsonl",
 )  # fmt: skip

@@ -19,7 +19,7 @@ from tasks.storage import Record, write_jsonl
 from tasks.workspace import Workspace
 
 _TRAINING = ("pretrain_data.jsonl", "instruction_data.jsonl", "end_to_end_data.jsonl")
-_BENCHMARK = ("benchmark/oracle.jsonl", "benchmark/normal.jsonl")
+_BENCHMARK = ("benchmark/oracle.jsonl", "benchmark/normal.jsonl", "benchmark/unanswerable.jsonl")
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def row_files(workspace: Workspace, top_k: int | None = None) -> list[RowFile]:
     own.append(RowFile(workspace.end_to_end_memory.name, "stage3", k))
     # In the normal setting a row holds what BM25 finds, which may be less than k.
     held_out = [
-        RowFile(name, "stage3", k if "oracle" in name else None, is_held_out=True)
+        RowFile(name, "stage3", None if "normal" in name else k, is_held_out=True)
         for name in _BENCHMARK
     ]
     world = [

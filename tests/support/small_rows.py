@@ -100,3 +100,15 @@ def write_rows(ws: Workspace) -> None:
     }  # fmt: skip
     write_jsonl(ws.benchmark / "oracle.jsonl", [held_out])
     write_jsonl(ws.benchmark / "normal.jsonl", [{**held_out, "docs": [TEA], "pos_index": [0]}])
+
+
+def write_unanswerable(ws: Workspace) -> dict[str, Any]:
+    """A held-out question that nothing answers, in the benchmark's file of such; its row."""
+    row: dict[str, Any] = {
+        "id": "eeee000011112222", "question": "Who owns the tea garden?", "docs": [FERRY, TEA],
+        "gold_answer": "The documents do not say.", "pos_index": [], "source": "tea.md",
+        "passage_id": "p-tea", "passage_ids": ["p-tea"], "language": "en",
+        "kind": "unanswerable", **_MADE_BY,
+    }  # fmt: skip
+    write_jsonl(ws.benchmark / "unanswerable.jsonl", [row])
+    return row

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_rows import TOWER, write_workspace
+from small_rows import TOWER, write_unanswerable, write_workspace
 
 from clara_model.errors import DataError
 from configs.schema import PipelineConfig
@@ -62,6 +62,15 @@ def test_counts_are_those_of_the_files(config: PipelineConfig, workspace: Worksp
         ("extract", "not fetched", 1),
         ("extract", "recurs", 1),
     ]
+
+
+def test_held_out_questions_without_answer_are_counted_with_the_benchmark(
+    config: PipelineConfig, workspace: Workspace
+) -> None:
+    write_unanswerable(workspace)
+    card = gather_card(config, workspace)
+    assert card["rows"]["benchmark"] == 2
+    assert card["kinds"]["unanswerable"]["benchmark"] == 1
 
 
 def test_lengths_are_told_in_words_without_a_tokenizer(

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from small_rows import PLAN, REQUEST, write_workspace
+from small_rows import PLAN, REQUEST, write_unanswerable, write_workspace
 
 from clara_model.errors import DataError
 from tasks.rows.trace import trace_row
@@ -54,6 +54,13 @@ def test_benchmark_rows_are_traced_to_all_their_files(workspace: Workspace) -> N
     assert trace["also_in"] == ["benchmark/normal.jsonl:1"]
     assert trace["passages"][0]["source"] == "tea.md"
     assert trace["notes"] == ["p-tea is not in synthesis.jsonl"]
+
+
+def test_a_held_out_question_without_answer_is_traced_too(workspace: Workspace) -> None:
+    write_unanswerable(workspace)
+    trace = trace_row(workspace, "eeee")
+    assert (trace["file"], trace["line"]) == ("benchmark/unanswerable.jsonl", 1)
+    assert trace["passages"][0]["source"] == "tea.md"
 
 
 def test_the_beginning_of_an_id_is_enough_if_it_is_one_rows(workspace: Workspace) -> None:

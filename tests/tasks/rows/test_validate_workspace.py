@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_rows import FERRY, TEA, TOWER, write_workspace
+from small_rows import FERRY, TEA, TOWER, write_unanswerable, write_workspace
 
 from clara_model.errors import ConfigError, DataError
 from tasks.rows.validate_workspace import fix_workspace, validate_workspace
@@ -80,3 +80,20 @@ def test_a_fixed_workspace_is_a_copy_that_fits_together(workspace: Workspace) ->
     assert len(read_records(workspace.instruction_data)[0]["docs"]) == 3
     with pytest.raises(ConfigError, match="overwrite"):
         fix_workspace(workspace, workspace.root)
+
+
+def test_held_out_questions_without_answer_are_checked_and_copied(workspace: Workspace) -> None:
+    row = write_unanswerable(workspace)
+    path = workspace.benchmark / "unanswerable.jsonl"
+    assert faults(workspace) == set()
+    out = workspace.root.parent / "fixed"
+    fix_workspace(workspace, out)
+    assert read_records(out / "benchmark" / "unanswerable.jsonl") == [row]
+    write_jsonl(path, [row, row])
+    assert ("unanswerable.jsonl", "duplicates") in faults(workspace)
+    write_jsonl(path, [row | {"docs": [TEA]}])
+    assert ("unanswerable.jsonl", "top_k") in faults(workspace)
+    write_jsonl(path, [row | {"question": "Who built the tower?"}])
+    found = faults(workspace)
+    assert ("unanswerable.jsonl", "leaks") in found
+    assert ("audit.json", "split") in found
