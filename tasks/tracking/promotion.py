@@ -14,7 +14,13 @@ from clara_model.evaluation.metrics import score
 from configs.schema import PipelineConfig
 from tasks.storage import read_records
 from tasks.tracking.address import has_own_database, open_client, require_listener, resolved_uri
-from tasks.tracking.versions import CANDIDATE, CHAMPION, STAGE_TAG, version_by_alias
+from tasks.tracking.versions import (
+    CANDIDATE,
+    CHAMPION,
+    STAGE_TAG,
+    aliased_versions,
+    version_by_alias,
+)
 from tasks.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -190,6 +196,5 @@ def aliased_folders(config: PipelineConfig, workspace: Workspace) -> set[Path]:
     if has_own_database(config) and not (workspace.root / "mlflow.db").is_file():
         return set()
     client, name = _client(config, workspace), config.tracking.registered_model
-    versions = (version_by_alias(client, name, alias) for alias in (CANDIDATE, CHAMPION))
-    folders = (version_folder(version) for version in versions if version is not None)
+    folders = (version_folder(version) for version in aliased_versions(client, name))
     return {folder.resolve() for folder in folders if folder is not None}

@@ -280,6 +280,7 @@ def _add_run(
     tracker.outbox.add(
         do="run", ref=ref, parent=parent, name=name, identity=identity, tags=tags, at=_now(),
         experiment=tracker.config.tracking.experiment, location=location,
+        shared=tracker.config.remote is not None,  # other machines may make it as well
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -28,6 +29,7 @@ _BATCH = 1000  # most metrics in one log_batch call
 _PARAMS = 100  # most parameters in one log_batch call
 _MAX_PARAM = 500  # longest parameter value that every store accepts
 _MAX_TAG = 5000
+_SETTLE_S = 3.0  # from looking for a run to having made it, on a slow machine
 # Answers that another try may change: sign in, come later, or a server's own trouble.
 _PASSING = {401, 403, 408, 429}
 
@@ -229,6 +231,10 @@ class Sender:
         made = str(run.info.run_id)
         if record["parent"]:  # a step is one worker's: nobody else makes its run
             return made
+        if record.get("shared"):
+            # Whoever began earlier may have looked before this run was there, and make its own
+            # only now: both have to see both, or each would keep its own.
+            time.sleep(_SETTLE_S)
         first = self._first_run(experiment_id, condition) or made
         if first != made:
             log.debug("another machine has made %s at the same time", record["name"])

@@ -73,6 +73,19 @@ def version_by_alias(client: MlflowClient, name: str, alias: str) -> ModelVersio
         raise
 
 
+def aliased_versions(client: MlflowClient, name: str) -> list[ModelVersion]:
+    """The versions that any alias points at, whoever has given it; none of an unknown model."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        aliases = client.get_registered_model(name).aliases
+    except MlflowException as err:
+        if err.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return []
+        raise
+    return [client.get_model_version(name, version) for version in set(aliases.values())]
+
+
 def write_served_model(version: Path, folder: Path) -> None:
     """Write an MLflow model of code, not of pickles, that answers from a version's folder."""
     from mlflow import pyfunc
