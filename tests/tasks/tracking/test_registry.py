@@ -19,7 +19,7 @@ from configs.schema import PipelineConfig
 from tasks import tracking
 from tasks.storage import read_records, write_json, write_jsonl
 from tasks.tracking import Tracker
-from tasks.tracking.promotion import promote
+from tasks.tracking.promotion import aliased_folders, promote
 from tasks.workspace import Workspace
 
 QUESTIONS = 40
@@ -127,6 +127,24 @@ def test_versions_that_cannot_be_compared_are_refused_with_the_way_out(
         promote(config, workspace, stage3_version(tracker, "c"), setting="oracle")
     with pytest.raises(ConfigError, match=r"no version 77; there are: 1 \(stage1\)"):
         promote(config, workspace, "77")
+
+
+def test_a_version_with_an_alias_of_somebodys_own_is_kept(
+    registered: tuple[PipelineConfig, Workspace],
+) -> None:
+    config, workspace = registered
+    tracker = register(config, workspace)
+    client = tracker.client
+    client.set_registered_model_alias("clara", "customer-x", stage3_version(tracker, "b"))
+    kept = {folder.name for folder in aliased_folders(config, workspace)}
+    assert {"stage3-stage3-bbbbb", "stage3-stage3-ccccc"} <= kept  # the latter is the candidate
+    assert "stage2-stage2-bbbbb" not in kept
+    client.delete_registered_model_alias("clara", "customer-x")
+    assert "stage3-stage3-bbbbb" not in {f.name for f in aliased_folders(config, workspace)}
+    unknown = config.model_copy(
+        update={"tracking": config.tracking.model_copy(update={"registered_model": "nobody"})}
+    )
+    assert aliased_folders(unknown, workspace) == set()
 
 
 @pytest.fixture(scope="module")
