@@ -57,6 +57,18 @@ def test_qwen3_4b_takes_one_example_at_a_time_of_batches_of_32() -> None:
         assert (stage.batch_size, stage.micro_batch_size) == (32, 1)
 
 
+@pytest.mark.parametrize(
+    ("name", "every", "patience"), [*((name, 200, 0) for name in PAPER), ("qwen3_4b", 50, 5)]
+)
+def test_recipes_for_gpus_end_with_the_weights_that_did_best_on_rows_held_out(
+    name: str, every: int, patience: int
+) -> None:
+    training = load_config(CONFIGS / f"{name}.yaml").training
+    for stage in (training.stage1, training.stage2, training.stage3):
+        assert (stage.eval_every, stage.early_stopping, stage.keep) == (every, patience, "best")
+        assert (stage.eval_rows, stage.best_metric) == (64, "loss")
+
+
 @pytest.mark.parametrize("name", [*PAPER, "qwen3_4b"])
 def test_recipes_for_gpus_train_in_half_precision_and_name_a_key_only(name: str) -> None:
     config = load_config(CONFIGS / f"{name}.yaml")
