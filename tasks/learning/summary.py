@@ -63,6 +63,7 @@ def summarise(config: LearningConfig, plan: Plan, results: Results) -> Record:
         "targets": [_target(target, scores, samples) for target in TARGETS],
         "rates": [
             {"rate": rate, "vectors": config.model.doc_max_length // rate,
+             "steps": config.stage1_steps_at.get(rate, config.stage1.steps),
              **_told(scores.get(f"stage1-r{rate}", "name", "em"), samples)}
             for rate in config.rates
         ],

@@ -33,6 +33,7 @@ def config(tmp_path: Path) -> LearningConfig:
     return LearningConfig.model_validate(
         {
             "workspace": tmp_path, "seeds": [0, 1], "rates": [8, 16], "stage1": stage,
+            "stage1_steps_at": {16: 5},
             "stage3": stage, "five_docs": stage, "ablations": {"random": ABLATION},
             "notes": ["Five documents are too many."],
             "questions": {"count": 20, "bootstrap_samples": 200},
@@ -149,6 +150,9 @@ def test_the_page_tells_numbers_gaps_and_the_machine(
     assert "Table 14: 66.84 against 70.91" in text
     assert "agrees. Seen at once. |" in text
     assert "- Five documents are too many." in text
+    assert "| 8 | 8 | 2 |" in text  # rate, vectors, steps
+    assert "| 16 | 4 | 5 |" in text
+    assert "were not trained as long" in text
     assert [path.name for path in written] == ["learning.md", "rates.svg", "stage3.svg"]
     assert "](learning/rates.svg)" in text
     assert "learning/reader.svg" not in text
