@@ -1,6 +1,6 @@
 # Servers, data steps and small models on CPUs. Not root, no compilers, no secrets inside.
 #
-#   docker build -t clara:cpu .
+#   docker build -t clara:cpu --build-arg GIT_COMMIT=$(git rev-parse HEAD) .
 #   docker run --rm -v clara-data:/app/data clara:cpu clara run
 #
 # docker-compose.yaml runs it with Prefect, PostgreSQL and MLflow.
@@ -31,12 +31,15 @@ FROM python:3.11.14-slim-bookworm
 
 RUN groupadd --gid 1000 clara \
     && useradd --uid 1000 --gid clara --create-home clara \
-    && mkdir -p /app/data /mlartifacts \
-    && chown clara:clara /app /app/data /mlartifacts
+    && mkdir -p /app/data /mlartifacts /prefect \
+    && chown clara:clara /app /app/data /mlartifacts /prefect
 COPY --from=build /venv /venv
 COPY --from=build --chown=clara:clara /app /app
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 CLARA_LOG_FORMAT=json DS_ACCELERATOR=cpu \
     PREFECT_SERVER_ANALYTICS_ENABLED=false DO_NOT_TRACK=true
+# The checkout's commit, for the tags of runs: images hold no .git.
+ARG GIT_COMMIT=
+ENV CLARA_GIT_COMMIT=${GIT_COMMIT}
 WORKDIR /app
 USER 1000:1000
 VOLUME ["/app/data"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 import platform
 import subprocess
 from functools import cache
@@ -71,7 +72,10 @@ def _code_version() -> str:
 
 @cache
 def _git_commit() -> str | None:
-    """The whole commit of the checkout that the code runs from; None where it is installed."""
+    """The whole commit of the checkout that the code runs from; None where it is not known.
+
+    An image holds no checkout: its build leaves the commit in CLARA_GIT_COMMIT.
+    """
     root = Path(__file__).resolve().parents[2]
     try:
         done = subprocess.run(
@@ -79,7 +83,7 @@ def _git_commit() -> str | None:
             cwd=root, capture_output=True, text=True, timeout=10, check=True,
         )  # fmt: skip
     except (OSError, subprocess.SubprocessError):
-        return None
+        return os.environ.get("CLARA_GIT_COMMIT") or None
     return done.stdout.strip()
 
 

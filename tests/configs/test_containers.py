@@ -117,3 +117,25 @@ def test_the_compose_file_holds_no_secret(compose: dict[str, Any]) -> None:
                 assert "${POSTGRES_PASSWORD:?" in str(value), name
     for name in ("worker", "worker-gpu"):
         assert compose["services"][name]["env_file"] == [{"path": ".env", "required": False}]
+
+
+def test_the_server_keeps_who_holds_a_place_where_it_outlives_the_container(
+    compose: dict[str, Any],
+) -> None:
+    from flows.up import PREFECT_SERVER
+
+    server = compose["services"]["prefect"]
+    assert PREFECT_SERVER.items() <= server["environment"].items()
+    home = server["environment"]["PREFECT_HOME"]
+    assert f"prefect:{home}" in server["volumes"]
+    made = next(line for line in instructions("Dockerfile") if "chown clara:clara" in line)
+    assert made.count(f" {home}") == 2, "made, and the user's: a fresh volume takes that over"
+
+
+@pytest.mark.parametrize("name", DOCKERFILES)
+def test_an_image_knows_the_commit_that_it_is_given(name: str, compose: dict[str, Any]) -> None:
+    final = instructions(name)
+    final = final[max(i for i, line in enumerate(final) if line.startswith("FROM ")) :]
+    assert final.index("ARG GIT_COMMIT=") < final.index("ENV CLARA_GIT_COMMIT=${GIT_COMMIT}")
+    builds = [s["build"] for s in compose["services"].values() if "build" in s]
+    assert all(build["args"] == {"GIT_COMMIT": "${GIT_COMMIT:-}"} for build in builds)
