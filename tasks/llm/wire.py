@@ -15,6 +15,7 @@ from configs.base import EndpointSettings
 from tasks.llm.cache import Reply
 from tasks.llm.faults import Fault, RequestRefused, judge_status, providers_words
 from tasks.llm.pace import retry_after
+from tasks.llm.tokens import count_messages, count_text
 
 # Whoever is asked to wait longer than this had better come another time.
 LONGEST_WAIT_S = 120.0
@@ -66,7 +67,7 @@ class Wire:
                 response = await self._openai.post(
                     "/chat/completions", cast_to=openai.HttpxBinaryResponseContent, body=payload
                 )
-            return _read(response.content)
+            return _read(response.content, payload)
         except openai.APIStatusError as err:
             # Not chained: the original error's body and headers may hold the key.
             raise self._judge(err, payload["model"]) from None
@@ -100,19 +101,24 @@ class _Choice(BaseModel):
 
 
 class _TokenCounts(BaseModel):
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
 
 
 class _Completion(BaseModel):
     """The part of a reply's body that matters here."""
 
     choices: list[_Choice] = Field(min_length=1)
-    usage: _TokenCounts = Field(default_factory=_TokenCounts)
+    usage: _TokenCounts | None = None
 
 
-def _read(body: bytes) -> Reply:
+def _read(body: bytes, payload: dict[str, Any]) -> Reply:
+    """The reply; what the endpoint does not count is counted here, or no limit would ever hold."""
     completion = _Completion.model_validate_json(body)
-    usage = completion.usage
+    usage = completion.usage or _TokenCounts()
     text = completion.choices[0].message.content or ""
-    return Reply(text, usage.prompt_tokens, usage.completion_tokens)
+    return Reply(
+        text,
+        usage.prompt_tokens or count_messages(payload["messages"]),
+        usage.completion_tokens or count_text(text),
+    )

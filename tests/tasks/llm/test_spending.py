@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
-from scripted_endpoint import refuse, say, serve
+from scripted_endpoint import Act, refuse, say, serve
 
 from clara_model.errors import ConfigError
 from configs.base import EndpointSettings
@@ -88,6 +89,34 @@ def test_max_cost_without_a_price_is_refused_before_anything_is_sent(tmp_path):
     assert isinstance(error, ConfigError)
     assert "synthesis.prices" in str(error)
     assert server.bodies == []
+
+
+UNCOUNTED = [
+    {}, {"usage": None}, {"usage": {}},
+    {"usage": {"prompt_tokens": None, "completion_tokens": None, "total_tokens": None}},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("usage", UNCOUNTED, ids=["none", "null", "empty", "nulls"])
+def test_reply_that_nobody_counted_is_paid_once_and_counted_here(tmp_path, usage):
+    """Five tokens of prompt (four of its frame), two of the eight letters that come back."""
+    body = {"choices": [{"message": {"role": "assistant", "content": "allright"}}]} | usage
+    with serve([Act(body=json.dumps(body))]) as server:
+        error, client = run(server.url, tmp_path, ["hi"])
+    assert error is None
+    assert len(server.bodies) == 1
+    used = client.usage["m"]
+    assert (used.prompt_tokens, used.completion_tokens) == (5, 2)
+
+
+def test_max_cost_holds_where_the_endpoint_counts_nothing(tmp_path):
+    # A request may cost 50 dollars and costs 2: after 26 of them less than 50 of 100 are left.
+    body = {"choices": [{"message": {"role": "assistant", "content": "allright"}}]}
+    prompts = [str(i) for i in range(40)]
+    with serve([Act(body=json.dumps(body))]) as server:
+        error, _ = run(server.url, tmp_path, prompts, max_cost=100.0, prices=DEAR)
+    assert isinstance(error, BudgetSpent)
+    assert len(server.bodies) == 26
 
 
 def test_failed_attempts_count_as_requests(tmp_path):
