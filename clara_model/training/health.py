@@ -20,6 +20,8 @@ _LEAST_HISTORY = 20
 _TIMES_MEDIAN = 3.0
 _ABOVE_MAXIMUM = 1.0  # nats
 _MAX_BAD_STEPS = 3  # in a row
+# In a row; each halves fp16's loss scale, which starts at 2^16 and must stay above 1.
+_MAX_OVERFLOWS = 16
 
 
 class LossWatch:
@@ -32,6 +34,7 @@ class LossWatch:
 
     def __init__(self, spec: TrainSpec, vocab_size: int) -> None:
         self.bad_in_row = 0
+        self._overflows = 0  # in a row
         self._spec, self._vocab_size = spec, vocab_size
         self._losses: deque[float] = deque(maxlen=HISTORY)
 
@@ -47,13 +50,22 @@ class LossWatch:
         """Take note of a step.
 
         Raises:
-            ClaraError: If it is the third bad one in a row.
+            ClaraError: If it is the third bad one in a row, or the sixteenth in fp16 whose
+                gradients are not finite.
         """
         if was_applied:
             self._losses.append(loss)
         # Half precision looks for its loss scale by overflowing; only a bad loss is bad there.
         is_bad = self.is_bad(loss) or (not was_applied and self._spec.precision != "fp16")
         self.bad_in_row = self.bad_in_row + 1 if is_bad else 0
+        self._overflows = 0 if was_applied else self._overflows + 1
+        if self._overflows >= _MAX_OVERFLOWS:
+            raise ClaraError(
+                f"{self._spec.stage}: gradients were not finite in {_MAX_OVERFLOWS} steps in a "
+                f"row, the last being step {step + 1}, whatever the loss scale; use "
+                "training.precision=bf16 or fp32, with `--set training.resume=continue` to go on "
+                "from the last checkpoint"
+            )
         if not is_bad:
             return
         what = "loss or gradients are not finite"

@@ -11,7 +11,7 @@ import torch
 
 from clara_model.errors import ClaraError
 from clara_model.training.engine import Ranks
-from clara_model.training.health import highest_healthy_loss
+from clara_model.training.health import LossWatch, highest_healthy_loss
 from clara_model.training.metrics import read_metrics
 from clara_model.training.spec import TrainSpec
 from clara_model.training.trainer import Trainer
@@ -96,3 +96,17 @@ def test_what_losses_were_before_is_known_to_a_run_that_continues(
     again.train()
     lines = read_metrics(spec.metrics_path)
     assert [line["grad_norm"] is None for line in lines[21:]] == [False, True, False, False]
+
+
+def test_half_precision_may_look_for_its_loss_scale_but_not_for_ever(make_spec: MakeSpec) -> None:
+    watch = LossWatch(make_spec("stage1", precision="fp16"), vocab_size=300)
+    for step in range(15):
+        watch.note(step, 5.0, was_applied=False)
+    watch.note(15, 5.0, was_applied=True)
+    for step in range(16, 31):
+        watch.note(step, 5.0, was_applied=False)
+    assert watch.bad_in_row == 0
+    with pytest.raises(
+        ClaraError, match=r"not finite in 16 steps in a row, the last being step 32"
+    ):
+        watch.note(31, 5.0, was_applied=False)
