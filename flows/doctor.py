@@ -21,7 +21,13 @@ from clara_model.errors import ClaraError, ConfigError
 from clara_model.hardware import describe_accelerator
 from configs.load import load_config
 from configs.schema import PipelineConfig
-from tasks.housekeeping.checks import check_disk, check_models, check_servers, check_workspace
+from tasks.housekeeping.checks import (
+    check_disk,
+    check_extras,
+    check_models,
+    check_servers,
+    check_workspace,
+)
 from tasks.housekeeping.endpoints import check_endpoints
 from tasks.housekeeping.findings import Finding
 from tasks.housekeeping.redact import learn_secrets, redact
@@ -73,6 +79,7 @@ def _configured(config: Path, overrides: Sequence[str]) -> list[Finding]:
         check_disk(workspace),
         *check_servers(settings, workspace),
         *check_models(settings),
+        *check_extras(settings),
         *check_endpoints(settings),
         *check_workspace(settings, workspace),
     ]

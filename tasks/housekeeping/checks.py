@@ -52,7 +52,8 @@ def check_models(config: PipelineConfig) -> list[Finding]:
     """The base decoder; encoders and Docling's layout models where they are asked for."""
     findings = [_base(config.model.base)]
     for key, name in _encoders(config):
-        findings += [_sentence_transformers(key), _model(f"encoder of {key}", name, key, "dense")]
+        findings += [_package("sentence-transformers", key, "dense")]
+        findings += [_model(f"encoder of {key}", name, key, "dense")]
     folder = config.extraction.artifacts_path
     if config.extraction.mode != "native" and folder is not None:
         ok = folder.is_dir() and any(folder.iterdir())
@@ -63,6 +64,17 @@ def check_models(config: PipelineConfig) -> list[Finding]:
             )
         )  # fmt: skip
     return findings
+
+
+def check_extras(config: PipelineConfig) -> list[Finding]:
+    """Packages of optional extras that settings ask for; none where none do."""
+    runner = config.execution.task_runner
+    wanted = []
+    if config.model.quantization != "none":
+        wanted.append(("bitsandbytes", "model.quantization", "quantization"))
+    if runner in ("dask", "ray"):
+        wanted.append((f"prefect-{runner}", "execution.task_runner", runner))
+    return [_package(*package) for package in wanted]
 
 
 def check_workspace(config: PipelineConfig, workspace: Workspace) -> list[Finding]:
@@ -174,11 +186,12 @@ def _encoders(config: PipelineConfig) -> Iterator[tuple[str, str]]:
         yield "evaluation.retriever", name
 
 
-def _sentence_transformers(key: str) -> Finding:
-    what = "sentence-transformers"
-    if importlib.util.find_spec("sentence_transformers") is not None:
-        return Finding(what, "ok", "installed")
-    return Finding(what, "missing", f"not installed; {key} needs it", "pip install -e '.[dense]'")
+def _package(name: str, key: str, extra: str) -> Finding:
+    if importlib.util.find_spec(name.replace("-", "_")) is not None:
+        return Finding(name, "ok", "installed")
+    return Finding(
+        name, "missing", f"not installed; {key} needs it", f"pip install -e '.[{extra}]'"
+    )
 
 
 def _base(base: str) -> Finding:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from pathlib import Path
 
 import nbformat
@@ -54,3 +55,12 @@ def test_colab_is_used_only_where_it_is(cell: nbformat.NotebookNode) -> None:
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("google")
     ]
     assert all(id(node) in guarded for node in colab)
+
+
+def test_what_it_installs_is_what_a_gpu_needs_and_exists() -> None:
+    (extras,) = re.findall(r'"\.\[([a-z0-9,]+)\]"', "\n".join(cell.source for cell in CODE))
+    project = tomllib.loads((PATH.parents[1] / "pyproject.toml").read_text())["project"]
+    assert set(extras.split(",")) <= project["optional-dependencies"].keys()
+    image = (PATH.parents[1] / "Dockerfile.gpu").read_text()
+    (built,) = re.findall(r"^ARG EXTRAS=(.+)$", image, re.MULTILINE)
+    assert set(extras.split(",")) == set(built.split(",")) - {"postgres"}
