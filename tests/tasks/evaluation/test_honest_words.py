@@ -83,7 +83,16 @@ def test_bm25_ahead_of_stage3_is_admitted() -> None:
          "metrics": {"recall@1": metric(value)}}
         for system, value in (("bm25", 0.99), ("stage3", 0.8))
     ]  # fmt: skip
-    assert "BM25 ranks better" in texts(summary(retrieval=rows))
+    pair = {
+        "benchmark": "world", "metric": "recall@1", "n": 50, "value": -0.19, "low": -0.3,
+        "high": -0.1, "shown": True, "first": {"setting": "oracle", "system": "stage3"},
+        "second": {"setting": "oracle", "system": "bm25"},
+    }  # fmt: skip
+    assert "BM25 ranks better" in texts(summary(retrieval=rows, comparisons=[pair]))
+    for others in ([], [{**pair, "shown": False}], [{**pair, "metric": "em"}]):
+        words = texts(summary(retrieval=rows, comparisons=others))
+        assert "BM25 ranks better" not in words
+        assert "BM25 is ahead of stage 3, by no more than the paired test" in words
 
 
 def test_small_decoder_is_not_compared_with_the_paper() -> None:
