@@ -1,19 +1,20 @@
 """Checkpoints of a stage that is being trained: sent when complete, so that another worker goes on.
 
 They are written on the local disk. The newest complete one is sent, its list of files last; older
-ones are removed there once it has arrived.
+ones are removed there once it has arrived. How long sending takes does not matter to which one is
+next: the time between two is that between their own being written.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import shutil
 import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,12 @@ log = logging.getLogger(__name__)
 _FOLDER = "checkpoints"
 _LIST = "FILES.json"
 _POLL_S = 2.0
+_EARLY = 0.9  # of the time between two
 
 
 @contextmanager
 def sending_checkpoints(remote: Remote, stage: str, work: Path, every_s: float) -> Iterator[None]:
-    """While the block trains, send the newest complete checkpoint at least so often.
+    """While the block trains, send the newest complete checkpoint as soon as it is due.
 
     A checkpoint written when training is asked to stop is sent before the block is left.
 
@@ -39,7 +41,7 @@ def sending_checkpoints(remote: Remote, stage: str, work: Path, every_s: float) 
         remote: Where to.
         stage: Name of the stage.
         work: Folder of its checkpoints.
-        every_s: Seconds between two that are sent.
+        every_s: One is due that was written so many seconds after the last one that was sent.
     """
     sender = _Sender(remote, stage, work, every_s)
     thread = threading.Thread(target=sender.run, daemon=True)
@@ -87,11 +89,15 @@ class _Sender:
         self.aside = work.parent / f".sending-{stage}"
         self._remote, self._stage, self._work, self._every_s = remote, stage, work, every_s
         self._sent = max(_list_remote(remote, stage), default="")
-        self._sent_at = -every_s
+        self._written = -math.inf  # when the last one that was sent was complete
 
     def run(self) -> None:
         while not self.ended.wait(min(_POLL_S, self._every_s)):
-            if time.monotonic() - self._sent_at >= self._every_s:
+            newest = _newest(self._work)
+            written = None if newest is None else _written(self._work / newest)
+            # A little is allowed for: a trainer that saves as often is now and then early.
+            # A clock that was set back makes one due, too.
+            if written is not None and abs(written - self._written) >= _EARLY * self._every_s:
                 self.send_newest()
 
     def send_newest(self) -> None:
@@ -100,11 +106,14 @@ class _Sender:
             newest = _newest(self._work)
             if newest is None or newest <= self._sent or not self._keep_aside(newest):
                 return
+            written = _written(self.aside)
             _send(self._remote, self._stage, newest, self.aside)
         except (ClaraError, OSError) as err:
             log.warning("%s: a checkpoint was not sent, training goes on: %s", self._stage, err)
             return
-        self._sent, self._sent_at = newest, time.monotonic()
+        self._sent = newest
+        if written is not None:
+            self._written = written
 
     def _keep_aside(self, name: str) -> bool:
         """Hard links, for training removes old checkpoints; false if it just did."""
@@ -146,6 +155,13 @@ def _list_remote(remote: Remote, stage: str) -> dict[str, dict[str, Any]]:
 def _newest(work: Path) -> str | None:
     whole = [path.name for path in work.glob("step-*") if (path / STATE).is_file()]
     return max(whole, default=None)
+
+
+def _written(checkpoint: Path) -> float | None:
+    """When a checkpoint was complete, by the file that is written last; None if it is gone."""
+    with suppress(FileNotFoundError):
+        return (checkpoint / STATE).stat().st_mtime
+    return None
 
 
 def _link(source: str, target: str) -> None:

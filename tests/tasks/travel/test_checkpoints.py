@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from pathlib import Path
 
 import pytest
 
 from clara_model.errors import ServiceError
+from tasks.travel import checkpoints
 from tasks.travel.checkpoints import fetch_checkpoint, remove_checkpoints, sending_checkpoints
 from tasks.travel.remote import Remote
 
@@ -44,6 +46,32 @@ def test_the_newest_whole_checkpoint_reaches_another_worker(remote: Remote, tmp_
     remove_checkpoints(remote, "stage1")
     assert remote.list_files("checkpoints") == {}
     assert list(here.parent.glob(".sending*")) == []
+
+
+def test_what_is_due_goes_by_when_checkpoints_were_written_and_not_by_when_they_were_sent(
+    remote: Remote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoints, "_POLL_S", 0.05)
+    work, now = tmp_path / "stage1", time.time()
+
+    def write(step: int, minutes_ago: float) -> None:
+        write_checkpoint(tmp_path / "new" / "stage1", step)
+        made = tmp_path / "new" / "stage1" / f"step-{step:07d}"
+        os.utime(made / "state.json", (now - 60 * minutes_ago,) * 2)
+        work.mkdir(exist_ok=True)
+        made.rename(work / made.name)
+
+    def sent() -> set[str]:
+        return {name.split("/")[2] for name in remote.list_files("checkpoints")}
+
+    with sending_checkpoints(remote, "stage1", work, every_s=600):
+        write(1, 30)
+        wait_for(remote, "checkpoints/stage1/step-0000001/FILES.json")
+        write(2, 25)
+        time.sleep(0.5)
+        assert sent() == {"step-0000001"}  # five minutes of ten
+        write(3, 20)  # ten minutes, and the first one was sent a moment ago
+        wait_for(remote, "checkpoints/stage1/step-0000003/FILES.json")
 
 
 def test_the_last_one_is_sent_when_training_is_cut_off(remote: Remote, tmp_path: Path) -> None:
