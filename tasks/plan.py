@@ -144,14 +144,14 @@ def _model_steps(config: PipelineConfig, ws: Workspace) -> list[Step]:
             (models / "stage3", ws.passages), (ws.memory / "index",),
         ),
         Step(
-            "evaluate", "systems on held-out questions", 3,
+            "evaluate", "systems on held-out questions", 4,
             _decisive(config.evaluation) | {"model": model},
             (*_evaluated_models(config, ws), *benchmarks, *_public_files(config)),
             tuple(evaluation / name for name in
                   ("summary.json", "index.json", "questions", "predictions", "reconstruction")),
         ),
         Step(
-            "report", "one page to read", 3, {},
+            "report", "one page to read", 4, {},
             (evaluation / "summary.json",), (evaluation / "report.html",),
         ),
     ]  # fmt: skip

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from clara_model.evaluation.benchmarks import Asked, Audit, LoadedBenchmark
+from clara_model.evaluation.benchmarks import Sample as PublicSample
+from clara_model.evaluation.benchmarks.pool import identity
 from clara_model.evaluation.metrics.cjk import tokenize_answer
 from clara_model.retrieval import Bm25Index
 from clara_model.rows import read_rows
@@ -19,6 +21,8 @@ from tasks.workspace import Workspace
 
 # The one setting of the workspace's own questions that nothing in its documents answers.
 UNANSWERABLE = "unanswerable"
+# Whole documents are resampled from so many on: of fewer, resampling says little.
+_FEWEST_DOCUMENTS = 20
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,8 @@ class Sample:
         positives: Positions of the gold documents among the candidates; may be empty.
         order: All positions by falling BM25 score: of the whole corpus where the candidates were
             retrieved from it, else over the pool of all candidates.
+        missing: Gold documents that are not among the candidates; 0 in oracle.
+        cluster: What is asked about: a document or a passage; empty where it is unknown.
     """
 
     id: str
@@ -41,6 +47,18 @@ class Sample:
     golds: tuple[str, ...]
     positives: tuple[int, ...]
     order: tuple[int, ...]
+    missing: int = 0
+    cluster: str = ""
+
+    @property
+    def subject(self) -> str:
+        """What questions that are not independent of each other share."""
+        return self.cluster or self.id
+
+    @property
+    def all_golds(self) -> tuple[int, ...]:
+        """Positions of all gold documents; a missing one has a negative, which no ranking holds."""
+        return (*self.positives, *range(-self.missing, 0))
 
 
 @dataclass(frozen=True)
@@ -124,8 +142,14 @@ def _load(path: Path, name: str, pool: str, limit: int) -> Benchmark:
         orders = [list(range(len(row["docs"]))) for row in rows]
     else:
         orders = bm25_orders([row["question"] for row in rows], [row["docs"] for row in rows])
+    by_document = len({row.get("source") for row in rows}) >= _FEWEST_DOCUMENTS
     samples = tuple(
-        _sample(row, i, order) for i, (row, order) in enumerate(zip(rows, orders, strict=True))
+        replace(
+            _sample(row, i, order),
+            missing=_missing(row) if pool == "normal" else 0,
+            cluster=_asked_about(row, by_document),
+        )
+        for i, (row, order) in enumerate(zip(rows, orders, strict=True))
     )
     providers = sorted({str(row["provider"]) for row in rows if row.get("provider")})
     return Benchmark(name, pool, samples, tuple(providers), hash_json([name, pool, rows]))
@@ -147,6 +171,8 @@ def _of_public(
             golds=one.sample.golds,
             positives=one.gold_positions,
             order=tuple(order),
+            missing=one.num_golds - len(one.gold_positions) if pool == "normal" else 0,
+            cluster=_first_gold(one.sample),
         )
         for one, own, order in zip(asked, texts, orders, strict=True)
     )
@@ -164,6 +190,26 @@ def _sample(row: dict[str, Any], position: int, order: list[int]) -> Sample:
         positives=tuple(sorted(set(row["pos_index"]))),
         order=tuple(order),
     )
+
+
+def _missing(row: dict[str, Any]) -> int:
+    """Gold passages that were not retrieved; a row that does not name its passages has one."""
+    golds = len(set(row.get("passage_ids") or [None]))
+    return max(0, golds - len(set(row["pos_index"])))
+
+
+def _asked_about(row: dict[str, Any], by_document: bool) -> str:
+    """What questions share that are not independent: the document, else the first gold passage."""
+    known = row.get("source") if by_document else None
+    if known := known or next(iter(row.get("passage_ids") or ()), None):
+        return str(known)
+    golds = sorted(row["pos_index"])
+    return _digest(row["docs"][golds[0]]) if golds else ""
+
+
+def _first_gold(sample: PublicSample) -> str:
+    golds = sample.gold_positions
+    return identity(sample.documents[golds[0]]) if golds else ""
 
 
 def bm25_orders(questions: Sequence[str], candidates: Sequence[Sequence[str]]) -> list[list[int]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import combinations
 
 from clara_model.evaluation.bootstrap import compare_paired
@@ -13,6 +13,8 @@ from tasks.storage import Record
 Place = tuple[str, str, str]  # benchmark, setting, system
 PerQuestion = dict[Place, dict[str, Values]]
 Side = tuple[str, str]  # setting, system
+# (benchmark, setting) -> what each question is about, see `Sample.cluster`.
+Clusters = Callable[[str, str], Sequence[str]]
 
 # Of the workspace's own evaluation: (metric, first, second); `lead` is the benchmark's leading one.
 _OWN = (
@@ -30,7 +32,11 @@ _OWN = (
 
 
 def compare(
-    scored: PerQuestion, leads: Mapping[str, str], systems: Sequence[Record], samples: int
+    scored: PerQuestion,
+    leads: Mapping[str, str],
+    systems: Sequence[Record],
+    samples: int,
+    clusters: Clusters,
 ) -> list[Record]:
     """Paired tests on each benchmark.
 
@@ -40,6 +46,7 @@ def compare(
         systems: Of `Entrant.describe`; those of the workspace are compared as listed above,
             named ones each with each.
         samples: Resamples and permutations of a test.
+        clusters: Questions that are drawn, and swapped, together.
     """
     rows = []
     for benchmark, lead in leads.items():
@@ -49,8 +56,12 @@ def compare(
             theirs = scored.get((benchmark, *second), {}).get(metric, {})
             both = sorted(ours.keys() & theirs.keys())
             if both:
+                about = clusters(benchmark, first[0])
                 found = compare_paired(
-                    [ours[i] for i in both], [theirs[i] for i in both], samples=samples
+                    [ours[i] for i in both],
+                    [theirs[i] for i in both],
+                    clusters=[about[i] for i in both],
+                    samples=samples,
                 )
                 rows.append({
                     "benchmark": benchmark, "metric": metric,

@@ -37,7 +37,9 @@ def read_questions(folder: Path) -> list[Benchmark]:
             head, *rows = read_records(path)
             found[head["number"]] = _benchmark(head, rows)
         except (KeyError, TypeError, ValueError) as err:
-            raise DataError(f"{path}: damaged ({err}); run `clara evaluate --force`") from err
+            raise DataError(
+                f"{path}: damaged, or of an earlier version ({err}); run `clara evaluate --force`"
+            ) from err
     return [found[number] for number in sorted(found)]
 
 
@@ -66,6 +68,8 @@ def _benchmark(head: Record, rows: list[Record]) -> Benchmark:
             id=row["id"],
             question=row["question"],
             **{name: tuple(row[name]) for name in ("candidates", "golds", "positives", "order")},
+            missing=row["missing"],
+            cluster=row["cluster"],
         )
         for row in rows
     )

@@ -60,7 +60,7 @@ def caption(place: Record, summary: Summary) -> str:
     ks = sorted({system["k"] for system in summary["systems"]})
     return (
         f"n = {place['questions']} questions, N = {candidates} candidates each, "
-        f"k = {' or '.join(map(str, ks))} read; pool: {place['pool']['name']}, "
+        f"k = {' or '.join(map(str, ks))}; pool: {place['pool']['name']}, "
         f"{place['pool']['size']:,} passages"
     )
 
@@ -119,6 +119,7 @@ def _benchmark(
         "id": name,
         "name": names.get(name, name),
         "pools": pools,
+        "captions": [f"{pool['setting'].capitalize()}: {caption(pool, summary)}" for pool in pools],
         "first": first,
         "notes": [note["text"] for note in summary["notes"] if note["about"] == name],
         "cut": [row for row in summary["cut"] if row["benchmark"] == name],

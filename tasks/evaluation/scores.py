@@ -68,7 +68,7 @@ def score_answers(
                if row["golds"]}
         for name, metric in ANSWER_METRICS.items()
     }  # fmt: skip
-    found |= _refusals(rows, refusals)
+    found |= _refusals(benchmark, rows, refusals)
     public = benchmark.public
     if public is None:
         return found
@@ -80,11 +80,13 @@ def score_answers(
     return found
 
 
-def _refusals(rows: Sequence[Record], refusals: Sequence[str]) -> dict[str, Values]:
+def _refusals(
+    benchmark: Benchmark, rows: Sequence[Record], refusals: Sequence[str]
+) -> dict[str, Values]:
     """Refusals where nothing is accepted, and where all gold documents were read."""
     refused, false = {}, {}
-    for i, row in enumerate(rows):
-        was_told = row["positives"] and set(row["positives"]) <= set(row["documents"])
+    for i, (row, sample) in enumerate(zip(rows, benchmark.samples, strict=True)):
+        was_told = sample.all_golds and set(sample.all_golds) <= set(row["documents"])
         if not row["golds"]:
             refused[i] = score("open.refusal", row["answer"], refusals)
         elif was_told:
@@ -95,20 +97,26 @@ def _refusals(rows: Sequence[Record], refusals: Sequence[str]) -> dict[str, Valu
 def score_rankings(
     samples: Sequence[Sample], rankings: Sequence[Sequence[int]], k: int
 ) -> dict[str, Values]:
-    """Retrieval scores of the questions that have a gold document among their candidates."""
-    asked = [i for i, sample in enumerate(samples) if sample.positives]
+    """Retrieval scores of all questions that have gold documents.
+
+    A gold document that is not among the candidates counts as one that was not found.
+    """
+    asked = [i for i, sample in enumerate(samples) if sample.all_golds]
     found: dict[str, Values] = {name: {} for name in RANK_METRICS}
     for i in asked:
-        for name, value in ranking_scores(rankings[i], samples[i].positives, k).items():
+        for name, value in ranking_scores(rankings[i], samples[i].all_golds, k).items():
             found["all_found" if name.startswith("all_found") else name][i] = value
     return found
 
 
 def score_chance(samples: Sequence[Sample]) -> dict[str, Values]:
-    """What a random order of the candidates is expected to score."""
-    asked = {i: sample for i, sample in enumerate(samples) if sample.positives}
+    """What a random order of the candidates is expected to score, of the same questions."""
+    asked = {i: sample for i, sample in enumerate(samples) if sample.all_golds}
     found: dict[str, Values] = {
-        f"recall@{k}": {i: chance_recall_at(k, len(s.candidates)) for i, s in asked.items()}
+        f"recall@{k}": {
+            i: chance_recall_at(k, len(s.candidates)) * len(s.positives) / len(s.all_golds)
+            for i, s in asked.items()
+        }
         for k in RECALL_AT
     }
     found["mrr"] = {

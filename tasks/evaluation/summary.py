@@ -12,7 +12,7 @@ from tasks.evaluation.costs import with_pay_off
 from tasks.evaluation.cut import count_cut
 from tasks.evaluation.honesty import write_notes
 from tasks.evaluation.losses import read_losses
-from tasks.evaluation.pairs import PerQuestion, compare
+from tasks.evaluation.pairs import Clusters, PerQuestion, Place, compare
 from tasks.evaluation.reconstruction import score_reconstruction
 from tasks.evaluation.scores import (
     RANK_METRICS,
@@ -56,6 +56,8 @@ def summarise(
     refusals = list(config.synthesis.refusals.values())
     scored = _score_all(benchmarks, index, predictions, refusals)
     order = [*_BASELINES, *(system["id"] for system in systems)]
+    clusters = _clusters(benchmarks)
+    read = _documents_read(predictions)
     leads = {benchmark.name: leading(benchmark) for benchmark in benchmarks}
     is_own = index["own"]
     summary: Summary = {
@@ -64,10 +66,13 @@ def summarise(
         "own": is_own,
         "systems": systems,
         "benchmarks": [_describe(benchmark) for benchmark in benchmarks],
-        "scores": _entries(scored, samples, order, retrieval=False),
-        "retrieval": _entries(scored, samples, order, retrieval=True),
+        "scores": [
+            {**row, "documents": read[(row["benchmark"], row["setting"], row["system"])]}
+            for row in _entries(scored, samples, order, clusters, retrieval=False)
+        ],
+        "retrieval": _entries(scored, samples, order, clusters, retrieval=True),
         "judge": index.get("judge"),
-        "comparisons": compare(scored, leads, systems, samples),
+        "comparisons": compare(scored, leads, systems, samples, clusters),
         "reconstruction": score_reconstruction(written, systems, samples),
         "cut": count_cut(benchmarks, predictions, systems),
         "costs": _costs(index),
@@ -120,8 +125,36 @@ def _score_all(
     return scored
 
 
+def _clusters(benchmarks: Sequence[Benchmark]) -> Clusters:
+    """What each question is about; gold and decoy ask what oracle asks."""
+    known = {(b.name, b.pool): [sample.subject for sample in b.samples] for b in benchmarks}
+
+    def clusters(benchmark: str, setting: str) -> Sequence[str]:
+        own = known.get((benchmark, setting))
+        return known[(benchmark, "oracle")] if own is None else own
+
+    return clusters
+
+
+def _documents_read(
+    predictions: Sequence[tuple[Record, list[Record]]],
+) -> dict[Place, dict[str, int]]:
+    """Fewest and most documents that a system read for a question."""
+    found: dict[Place, dict[str, int]] = {}
+    for job, rows in predictions:
+        counts = [len(row["documents"]) for row in rows] or [0]
+        place = (job["benchmark"], job["setting"], job["system"])
+        found[place] = {"fewest": min(counts), "most": max(counts)}
+    return found
+
+
 def _entries(
-    scored: PerQuestion, samples: int, order: Sequence[str], *, retrieval: bool
+    scored: PerQuestion,
+    samples: int,
+    order: Sequence[str],
+    clusters: Clusters,
+    *,
+    retrieval: bool,
 ) -> list[Record]:
     """One row a place that has metrics of the wanted sort; stage 3 has both."""
     entries = []
@@ -133,13 +166,14 @@ def _entries(
         }
         if own:
             n = max(len(values) for values in own.values())
+            about = clusters(benchmark, setting)
             entries.append(
                 {
                     "benchmark": benchmark,
                     "setting": setting,
                     "system": system,
                     "n": n,
-                    "metrics": {name: _interval(v, samples, n) for name, v in own.items()},
+                    "metrics": {name: _interval(v, samples, n, about) for name, v in own.items()},
                 }
             )
     return sorted(
@@ -150,9 +184,12 @@ def _entries(
     )  # fmt: skip
 
 
-def _interval(values: dict[int, float], samples: int, n: int) -> dict[str, float]:
+def _interval(
+    values: dict[int, float], samples: int, n: int, about: Sequence[str]
+) -> dict[str, float]:
     """Mean and interval, with an n of its own where it is not the row's."""
-    interval = bootstrap_mean(list(values.values()), samples=samples)
+    clusters = [about[i] for i in values]
+    interval = bootstrap_mean(list(values.values()), clusters=clusters, samples=samples)
     found = {name: round(getattr(interval, name), 4) for name in ("value", "low", "high")}
     return found if interval.n == n else {**found, "n": interval.n}
 
@@ -180,6 +217,7 @@ def _describe(benchmark: Benchmark) -> Record:
         "questions": len(samples),
         "candidates": {"fewest": min(sizes), "most": max(sizes)},
         "gold_present": sum(bool(sample.positives) for sample in samples),
+        "clusters": len({sample.subject for sample in samples}),
         "providers": list(benchmark.providers),
         "pool": {
             "name": audit.pool if audit else "the rows' own candidates",

@@ -68,7 +68,8 @@ def _benchmark(pool: str) -> Benchmark:
     samples = tuple(
         Sample(f"q{i}", f"Which village lies beside the river number {i}, or what is it called?",
                tuple(f"A passage about river {i + j} and its village." for j in range(4)),
-               (f"Village {i}",), (0, 2) if pool == "oracle" or i % 2 else (), (1, 0, 2, 3))
+               (f"Village {i}",), (0, 2) if pool == "oracle" or i % 2 else (), (1, 0, 2, 3),
+               missing=0 if pool == "oracle" or i % 2 else 2)
         for i in range(QUESTIONS)
     )  # fmt: skip
     public = LoadedBenchmark(

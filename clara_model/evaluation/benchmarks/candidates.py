@@ -28,6 +28,11 @@ class Asked:
     candidates: tuple[Document, ...]
     gold_positions: tuple[int, ...]
 
+    @property
+    def num_golds(self) -> int:
+        """Distinct golds of the question: those not among the candidates as well."""
+        return _num_golds(self.sample)
+
 
 @dataclass(frozen=True)
 class Audit:

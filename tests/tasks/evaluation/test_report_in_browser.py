@@ -50,9 +50,7 @@ def test_page_says_what_matters(page: Path) -> None:
     # HotpotQA, oracle: Table 5, rate 4; and that it is theirs.
     assert "0.738" in text
     assert "not measured here" in text
-    assert (
-        "n = 40 questions, N = 4 candidates each, k = 2 read; pool: hotpotqa, 90 passages" in text
-    )
+    assert "n = 40 questions, N = 4 candidates each, k = 2; pool: hotpotqa, 90 passages" in text
     assert text.count("no difference shown") >= 1
     assert "first is higher" in text
     for outside in ("http://", "https://", "<script", "<link", "@import", "url("):
