@@ -15,6 +15,7 @@ from prefect.cli.deploy._models import (
     RawScheduleConfig,
     WorkPoolConfig,
 )
+from prefect.workers.process import ProcessVariables
 
 from flows.parts import ONE_AT_A_TIME, PARTS
 
@@ -46,10 +47,25 @@ def test_every_part_of_the_pipeline_finds_its_deployment() -> None:
 def test_deployment_has_only_keys_that_prefect_reads(deployment: dict[str, Any]) -> None:
     assert set(deployment) <= set(DeploymentConfig.model_fields)
     assert set(deployment["work_pool"]) <= set(WorkPoolConfig.model_fields)
+    variables = deployment["work_pool"]["job_variables"]
+    assert set(variables) <= set(ProcessVariables.model_fields)
+    assert all(isinstance(value, str) for value in variables["env"].values())
     assert set(deployment.get("concurrency_limit", {})) <= set(ConcurrencyLimitSpec.model_fields)
     for schedule in deployment.get("schedules", ()):
         RawScheduleConfig.model_validate(schedule)  # forbids unknown keys itself
         assert schedule["slug"], "without a slug, deploying again would make a second one"
+
+
+def test_every_definition_is_what_some_deployment_is_made_of() -> None:
+    parts = [
+        part
+        for deployment in DEPLOYMENTS
+        for part in (
+            deployment["work_pool"], deployment["work_pool"]["job_variables"],
+            deployment["parameters"], deployment.get("concurrency_limit"),
+        )
+    ]  # fmt: skip
+    assert [name for name, value in TREE["definitions"].items() if value not in parts] == []
 
 
 @pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=lambda d: d["name"])
