@@ -42,6 +42,8 @@ def _section(config: PipelineConfig, name: str) -> EndpointSettings | None:
     found: Any = config
     for part in name.split("."):
         found = getattr(found, part, None)
+    if found is None and name == "negatives.judge":  # then the endpoint of synthesis looks
+        found = config.synthesis
     return found if isinstance(found, EndpointSettings) else None
 
 

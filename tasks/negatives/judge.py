@@ -8,12 +8,14 @@ from collections.abc import Callable, Sequence
 
 from pydantic import BaseModel, ValidationError
 
-from clara_model.errors import ConfigError
+from clara_model.errors import ConfigError, ServiceError
 from configs.base import EndpointSettings
 from configs.schema import PipelineConfig
 from tasks.llm.client import ChatClient, RequestRefused
+from tasks.llm.probe import is_answering
 from tasks.negatives.mine import Asked, Picked
 from tasks.negatives.pool import PassagePool
+from tasks.storage import Reject
 from tasks.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -53,6 +55,11 @@ def judge_settings(config: PipelineConfig) -> EndpointSettings:
     return settings
 
 
+def judge_section(config: PipelineConfig) -> str:
+    """The section whose limits hold for the looks, and whose ledger they are in."""
+    return "synthesis" if config.negatives.judge is None else "negatives.judge"
+
+
 def check_block(
     pool: PassagePool,
     block: Sequence[Asked],
@@ -60,11 +67,14 @@ def check_block(
     mine_again: MineAgain,
     settings: EndpointSettings,
     workspace: Workspace,
+    section: str,
+    rejects: list[Reject],
 ) -> list[Picked]:
     """Picks of a block without the candidates that a model finds to answer their question.
 
     Each is replaced by the next best, which is looked at in turn. A candidate that the endpoint
-    gives no readable verdict on stays. Verdicts are cached: nothing is paid twice.
+    gives no readable verdict on stays, and its question goes to `rejects`; so do those that it
+    does not answer while it answers others. Verdicts are cached: nothing is paid twice.
 
     Raises:
         ServiceError: If the endpoint refuses for good, or does not answer after all retries.
@@ -76,7 +86,7 @@ def check_block(
             [p for p in picked.positions if p not in known]
             for picked, known in zip(picks, seen, strict=True)
         ]
-        found = asyncio.run(_ask_all(pool, block, fresh, settings, workspace))
+        found = asyncio.run(_ask_all(pool, block, fresh, settings, workspace, section, rejects))
         for own, looked_at, answering in zip(seen, fresh, found, strict=True):
             own.update(looked_at)
             own -= answering
@@ -98,21 +108,28 @@ async def _ask_all(
     fresh: Sequence[Sequence[int]],
     settings: EndpointSettings,
     workspace: Workspace,
+    section: str,
+    rejects: list[Reject],
 ) -> list[set[int]]:
-    async with ChatClient(
-        settings, settings.base_url, workspace.cache, section="negatives.judge"
-    ) as client:
-        return await asyncio.gather(
+    async with ChatClient(settings, settings.base_url, workspace.cache, section=section) as client:
+        found = await asyncio.gather(
             *(
                 _ask_one(client, asked.question, positions, [pool.texts[p] for p in positions])
                 for asked, positions in zip(block, fresh, strict=True)
             )
         )
+    for asked, verdict in zip(block, found, strict=True):
+        if isinstance(verdict, str):
+            log.warning("judge: no verdict on the candidates of %r: %s", asked.question, verdict)
+            reason = f"candidates not judged, they stay: {verdict}"
+            rejects.append(Reject("mine", asked.question, reason))
+    return [set() if isinstance(verdict, str) else verdict for verdict in found]
 
 
 async def _ask_one(
     client: ChatClient, question: str, positions: Sequence[int], texts: Sequence[str]
-) -> set[int]:
+) -> set[int] | str:
+    """The positions that answer, or why there is no verdict."""
     if not positions:
         return set()
     numbered = "\n\n".join(f"[{number}] {text}" for number, text in enumerate(texts, 1))
@@ -120,18 +137,25 @@ async def _ask_one(
         {"role": "system", "content": _INSTRUCTION},
         {"role": "user", "content": f"Question: {question}\n\n{numbered}"},
     ]
+    model = client.settings.model_for("verification")
     try:
         reply = await client.ask(
             messages,
             max_tokens=_MAX_TOKENS,
             temperature=0.0,
             purpose="negatives",
-            model=client.settings.model_for("verification"),
+            model=model,
             schema=Verdict,
         )
         text = reply.text
         verdict = Verdict.model_validate_json(text[text.find("{") : text.rfind("}") + 1])
     except (RequestRefused, ValidationError) as err:
-        log.warning("judge: no verdict on the candidates of %r: %s", question[:80], err)
-        return set()
+        return str(err)
+    except ServiceError as err:
+        # One list that a server cannot digest must not stop all others, in this run and the next.
+        if not err.retryable or not await is_answering(
+            client, model=model, max_tokens=_MAX_TOKENS, temperature=0.0
+        ):
+            raise
+        return f"others are answered, but this is not: {err}"
     return {positions[n - 1] for n in verdict.answering if 1 <= n <= len(positions)}

@@ -10,10 +10,11 @@ from clara_model.nearest import NearestSearch, Vectors
 from configs.schema import PipelineConfig
 from tasks.negatives.blocks import MineBlock
 from tasks.negatives.embeddings import embed_texts, open_cache
-from tasks.negatives.judge import check_block, judge_settings
+from tasks.negatives.judge import check_block, judge_section, judge_settings
 from tasks.negatives.mine import Asked, Limits, Picked, mine_negatives, share_out
 from tasks.negatives.pool import PassagePool
 from tasks.negatives.strategies import Strategy, by_vectors, by_words
+from tasks.storage import Reject
 from tasks.workspace import Workspace
 
 # Vectors of a pool's passages, and what brings questions among them.
@@ -25,6 +26,7 @@ def block_miner(
     config: PipelineConfig,
     workspace: Workspace,
     memories: Represented | None = None,
+    rejects: list[Reject] | None = None,
 ) -> MineBlock:
     """What mines one block of questions over a pool, as the configuration says.
 
@@ -33,6 +35,7 @@ def block_miner(
         config: Shares, limits, embeddings and judge.
         workspace: Where embeddings and verdicts are kept.
         memories: The model's own; without them the share of `memory` goes to the other strategies.
+        rejects: Takes up the questions whose candidates the judge gave no verdict on.
     """
     settings = config.negatives
     shares = active_shares(config, with_memory=memories is not None)
@@ -61,6 +64,7 @@ def block_miner(
     if not settings.llm_check:
         return lambda block: mine(block, [set() for _ in block])
     judge = judge_settings(config)
+    unjudged = [] if rejects is None else rejects
 
     def mine_and_check(block: Sequence[Asked]) -> list[Picked]:
         return check_block(
@@ -70,6 +74,8 @@ def block_miner(
             lambda numbers, barred: mine([block[i] for i in numbers], barred),
             judge,
             workspace,
+            judge_section(config),
+            unjudged,
         )
 
     return mine_and_check

@@ -45,18 +45,19 @@ def training_picks(
     folder: Path,
     remember: Callable[[], Represented] | None = None,
     elsewhere: MineElsewhere | None = None,
+    rejects: list[Reject] | None = None,
 ) -> Iterator[tuple[Question, Picked]]:
     """Every training question with its negatives, which are mined where they are not on disk.
 
     `remember`, called if anything is to be mined, gives the model's memories of the pool;
-    `elsewhere` mines in place of this process.
+    `elsewhere` mines in place of this process; `rejects` takes up what the judge says nothing to.
     """
     asked = [as_asked(pool, question, config.seed, "train") for question in questions]
     picks = mine_in_blocks(
         folder,
         "negatives, training",
         asked,
-        lambda: block_miner(pool, config, workspace, remember() if remember else None),
+        lambda: block_miner(pool, config, workspace, remember() if remember else None, rejects),
         elsewhere,
     )
     return zip(questions, picks, strict=True)

@@ -99,6 +99,15 @@ def test_cost_comes_from_the_ledger_by_the_configured_prices(
     ]
 
 
+def test_looks_at_negatives_cost_what_synthesis_would_where_no_judge_is_named(
+    config: PipelineConfig, workspace: Workspace
+) -> None:
+    entry = {"model": "gpt-x", "requests": 1, "prompt": 500_000, "completion": 0}
+    write_jsonl(workspace.cache / "spent" / "negatives.judge.jsonl", [entry])
+    (row,) = gather_card(config, workspace)["spending"]
+    assert (row["section"], row["cost_usd"]) == ("negatives.judge", 1.0)
+
+
 def test_tokens_come_from_synthesis_where_no_ledger_was_kept(
     config: PipelineConfig, workspace: Workspace
 ) -> None:
