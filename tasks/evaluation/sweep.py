@@ -9,6 +9,7 @@ from typing import Any
 from configs.schema import PipelineConfig
 from tasks.evaluation.charts import Line, line_chart
 from tasks.evaluation.names import NAMES, setting_words
+from tasks.evaluation.places import evaluation_folder
 from tasks.evaluation.report import environment
 from tasks.storage import Record, write_json, write_text
 from tasks.sweep import list_variants
@@ -32,13 +33,18 @@ def write_sweep(config: PipelineConfig, workspace: Workspace) -> Path:
         "key": config.sweep.key, "variants": [], "missing": [], "leads": {}, "titles": {},
     }  # fmt: skip
     for variant in list_variants(config, workspace):
-        path = variant.workspace.evaluation / "summary.json"
+        folder = evaluation_folder(config, variant.workspace)
+        path = folder / "summary.json"
         if not path.is_file():
             sweep["missing"].append(variant.label)
             continue
         summary = json.loads(path.read_text(encoding="utf-8"))
-        place = {"value": variant.value, "label": variant.label,
-                 "workspace": str(variant.workspace.root.relative_to(workspace.root))}  # fmt: skip
+        place = {
+            "value": variant.value,
+            "label": variant.label,
+            "workspace": str(variant.workspace.root.relative_to(workspace.root)),
+            "report": (folder / "report.html").relative_to(workspace.root).as_posix(),
+        }
         own = {name: summary[name] for name in ("model", "scores", "retrieval")}
         own["reconstruction"] = [
             {**row, "setting": "reconstruction"} for row in summary.get("reconstruction", ())

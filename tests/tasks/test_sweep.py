@@ -121,7 +121,7 @@ def metric(value: float) -> dict[str, float]:
     return {"value": value, "low": value - 0.1, "high": value + 0.1}
 
 
-def evaluated(variant_workspace: Workspace, em: float) -> None:
+def evaluated(variant_workspace: Workspace, em: float, folder: str = "evaluation") -> None:
     place = {"benchmark": "world", "setting": "oracle", "n": 50}
     summary = {
         "model": {"memory_tokens": 8, "generation_top_k": 1},
@@ -131,7 +131,7 @@ def evaluated(variant_workspace: Workspace, em: float) -> None:
         ],
         "retrieval": [{**place, "system": "bm25", "metrics": {"recall@1": metric(0.5)}}],
     }
-    path = variant_workspace.evaluation / "summary.json"
+    path = variant_workspace.root / folder / "summary.json"
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps(summary))
 
@@ -153,6 +153,18 @@ def test_scores_stand_in_one_row_a_value_and_one_column_a_system(parent: Workspa
     assert page.count('<svg class="lines"') == 2
     assert "Not evaluated yet: compr_rate=64" in page
     assert "variants/compr_rate=16/evaluation/report.html" in page
+
+
+def test_a_named_evaluation_is_read_where_it_was_written(parent: Workspace) -> None:
+    plain = sweep_over(parent.root, "model.compr_rate", 4)
+    (variant,) = list_variants(plain, parent)
+    evaluated(variant.workspace, 0.9)
+    evaluated(variant.workspace, 0.6, "evaluations/x")
+    named = plain.model_dump() | {"evaluation": {"name": "x"}}
+    page = write_sweep(PipelineConfig.model_validate(named), parent).read_text()
+    (table, _) = tabulate(json.loads((parent.root / "sweep.json").read_text()))
+    assert table["rows"][0][1][0]["value"] == 0.6
+    assert "variants/compr_rate=4/evaluations/x/report.html" in page
 
 
 def test_what_came_back_from_memories_is_drawn_as_well(parent: Workspace) -> None:
