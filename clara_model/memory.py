@@ -19,7 +19,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from clara_model.errors import CheckpointError, DataError
+from clara_model.errors import CheckpointError, ClaraError, DataError
+from clara_model.training.micro_batch import free_memory, is_out_of_memory
+from clara_model.training.space import Need, memory_size, require_space
 
 if TYPE_CHECKING:
     from clara_model.modeling.clara import Clara
@@ -31,6 +33,7 @@ _DIGEST = "sha256"  # in a shard's own header
 _UNREADABLE = (SafetensorError, RuntimeError, OSError, ValueError)
 _KEY_BYTES = 32
 _SHARD_DOCUMENTS = 2048
+_SLICE = 64  # numbers of each weight of the base that stand for it
 
 
 class MemoryStore:
@@ -122,13 +125,14 @@ def build_memory(
         model: Whose compressor to use.
         texts: Documents; the same one may come many times.
         folder: The store's folder.
-        batch_size: Documents per forward pass.
+        batch_size: Documents per forward pass, halved where they do not fit into memory.
         checkpoint_hash: From `compressor_hash`, which is asked where None.
         on_progress: Called with documents done and documents in all.
 
     Raises:
         CheckpointError: If the folder holds something else.
         DataError: If a document is empty.
+        ClaraError: If the disk has too little room, or not even one document fits into memory.
     """
     expected = checkpoint_hash or compressor_hash(model)
     if _read_hash(folder) != expected:
@@ -141,16 +145,20 @@ def build_memory(
         ((key, text) for key, text in distinct.items() if text not in store),
         key=lambda item: (len(item[1]), item[0]),
     )
+    need = Need(folder, memory_size(model, len(missing)), "memories")
+    require_space([need], remedy="or move the folder to a larger disk")
     total, done = len(distinct), len(distinct) - len(missing)
     shard_size = max(_SHARD_DOCUMENTS // batch_size, 1) * batch_size
     paths = _shard_paths(folder)
     number = int(paths[-1].stem.removeprefix("shard-")) + 1 if paths else 0
     for start in range(0, len(missing), shard_size):
         part = missing[start : start + shard_size]
-        memories = []
-        for batch in _batches([text for _, text in part], batch_size):
-            memories.append(model.compress_documents(batch, batch_size=batch_size).cpu())
-            done += len(batch)
+        memories: list[Tensor] = []
+        while (at := sum(map(len, memories))) < len(part):
+            batch = [text for _, text in part[at : at + batch_size]]
+            compressed, batch_size = _compress(model, batch, batch_size)
+            memories.append(compressed)
+            done += len(compressed)
             if on_progress is not None:
                 on_progress(done, total)
         path = folder / f"shard-{number:05d}.safetensors"
@@ -160,8 +168,30 @@ def build_memory(
     return store
 
 
+def _compress(model: Clara, texts: list[str], size: int) -> tuple[Tensor, int]:
+    """Memories of the first of these documents, and how many at a time fit: `size` or less."""
+    while True:
+        try:
+            return model.compress_documents(texts[:size], batch_size=size).cpu(), size
+        except RuntimeError as err:
+            if not is_out_of_memory(err):
+                raise
+            if min(size, len(texts)) == 1:
+                raise ClaraError(
+                    "compressing documents: out of memory with a single one at a time; lower "
+                    "model.doc_max_length, or use training.precision=bf16"
+                ) from err
+        # Only outside the handler is the failed attempt's memory free: its traceback held it.
+        free_memory()
+        size = min(size, len(texts)) // 2
+        log.warning("compressing documents: out of memory; trying %d at a time", size)
+
+
 def compressor_hash(model: Clara) -> str:
     """Hash of everything that decides a memory: adapter, memory tokens, lengths, base model.
+
+    The base may be large: a few numbers of each of its weights stand for it. Quantized weights are
+    left out, because bitsandbytes may store them in another form once they were used.
 
     Stage 3 leaves all of it as it is, so the store of its starting point stays valid.
     """
@@ -173,9 +203,9 @@ def compressor_hash(model: Clara) -> str:
     facts = [config.doc_max_length, config.compr_rate, config.different_mem_tokens, config.lora_r]
     digest.update(json.dumps([*facts, config.adapter_alpha]).encode())
     table = input_weight(model.decoder).detach()
-    # The first rows stand for the base: it may be large, and adapters fit one base only.
     parts = {"base": table[:64], "memory": model.embedding.weight.detach()}
-    # Both are no part of most models, whose hashes stay as they were.
+    parts |= {f"base.{name}": value.flatten()[:_SLICE] for name, value in _base_weights(model)}
+    # This and quantization are no part of most models.
     parts |= {f"extra.{name}": value for name, value in model.extra.state().items()}
     if is_quantized(model.decoder):
         digest.update(str(model.decoder.config.quantization_config).encode())
@@ -186,13 +216,16 @@ def compressor_hash(model: Clara) -> str:
     return digest.hexdigest()
 
 
+def _base_weights(model: Clara) -> Iterator[tuple[str, Tensor]]:
+    """The decoder's own weights by name, without adapters."""
+    adapters = {id(p) for name in model.adapters.names for _, p in model.adapters.parameters(name)}
+    for name, parameter in model.decoder.named_parameters():
+        if id(parameter) not in adapters and parameter.is_floating_point():
+            yield name, parameter.detach()
+
+
 def _key(text: str) -> bytes:
     return hashlib.sha256(text.encode()).digest()
-
-
-def _batches(texts: list[str], size: int) -> Iterator[list[str]]:
-    for start in range(0, len(texts), size):
-        yield texts[start : start + size]
 
 
 def _shard_paths(folder: Path) -> list[Path]:

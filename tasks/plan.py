@@ -140,7 +140,7 @@ def _model_steps(config: PipelineConfig, ws: Workspace) -> list[Step]:
     return [
         *steps,
         Step(
-            "index", "passages compressed for answering", 1, model,
+            "index", "passages compressed for answering", 2, model,
             (models / "stage3", ws.passages), (ws.memory / "index",),
         ),
         Step(

@@ -44,7 +44,8 @@ def require_room(model: Clara, spec: TrainSpec, dataset: Dataset) -> None:
         Need(spec.output, _model_size(model), "the trained model"),
     ]
     if spec.stage == "stage3" and spec.memory is not None:
-        size = _memory_size(model, dataset) - size_of(spec.memory)
+        documents = len(set(dataset.documents()))
+        size = memory_size(model, documents) - size_of(spec.memory)
         needs.append(Need(spec.memory, size, "memories"))
     remedy = "lower training.keep_checkpoints, or move the workspace to a larger disk"
     require_space(needs, remedy=remedy)
@@ -94,6 +95,13 @@ def size_of(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
+def memory_size(model: Clara, documents: int) -> int:
+    """Bytes of so many documents' memories."""
+    config, table = model.config, input_weight(model.decoder)
+    per_document = config.doc_max_length // config.compr_rate * table.shape[1]
+    return documents * per_document * table.element_size()
+
+
 def _checkpoint_size(model: Clara, spec: TrainSpec) -> int:
     """All ranks' files together."""
     numbers = sum(
@@ -111,12 +119,6 @@ def _model_size(model: Clara) -> int:
     if not model.embedding.is_tied:
         tensors.append(output_weight(model.decoder))
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-
-
-def _memory_size(model: Clara, dataset: Dataset) -> int:
-    config, table = model.config, input_weight(model.decoder)
-    per_document = config.doc_max_length // config.compr_rate * table.shape[1]
-    return len(set(dataset.documents())) * per_document * table.element_size()
 
 
 def _existing(folder: Path) -> Path:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 import clara_model.memory as memory
 from clara_model import Clara
-from clara_model.errors import CheckpointError, DataError
+from clara_model.errors import CheckpointError, ClaraError, DataError
 from clara_model.memory import MemoryStore, build_memory, compressor_hash
 
 
@@ -100,6 +102,76 @@ def test_the_hash_follows_the_compressor_alone(model: Clara) -> None:
     assert compressor_hash(model) == before
     model.reset_adapter("encoder_adapter", 99)
     assert compressor_hash(model) != before
+
+
+@pytest.mark.parametrize("part", ["q_proj", "down_proj", "input_layernorm"])
+def test_another_base_with_the_same_embeddings_is_another_compressor(
+    model: Clara, part: str
+) -> None:
+    before = compressor_hash(model)
+    names = [name for name, _ in model.decoder.named_parameters()
+             if "layers.1" in name and part in name and "lora" not in name]  # fmt: skip
+    assert len(names) == 1
+    with torch.no_grad():
+        model.decoder.get_parameter(names[0]).mul_(1.01)
+    assert compressor_hash(model) != before
+
+
+def _fails_on_more_than(limit: int, model: Clara, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Let compressing run out of memory; returns how many documents were tried each time."""
+    compress, sizes = model.compress_documents, []
+
+    def compress_few(texts: list[str], batch_size: int) -> torch.Tensor:
+        sizes.append(len(texts))
+        if len(texts) > limit:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return compress(texts, batch_size)
+
+    monkeypatch.setattr(model, "compress_documents", compress_few)
+    return sizes
+
+
+def test_lack_of_memory_halves_the_documents_at_a_time_and_loses_none(
+    model: Clara, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "_SHARD_DOCUMENTS", 8)
+    expected, counts = model.compress_documents(_texts(11)), []
+    sizes = _fails_on_more_than(3, model, monkeypatch)
+    store = build_memory(
+        model, _texts(11), tmp_path / "store", batch_size=8,
+        on_progress=lambda done, total: counts.append((done, total)),
+    )  # fmt: skip
+    # Two shards, of 8 and 3; what fits in the first is kept for the second.
+    assert sizes == [8, 4, 2, 2, 2, 2, 2, 1]
+    assert counts == [(done, 11) for done in (2, 4, 6, 8, 10, 11)]
+    torch.testing.assert_close(store.lookup(_texts(11)), expected, rtol=1e-5, atol=1e-5)
+    assert len(_files(tmp_path / "store")) == 3
+
+
+def test_a_document_that_does_not_fit_alone_ends_the_build(
+    model: Clara, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = _fails_on_more_than(0, model, monkeypatch)
+    with pytest.raises(ClaraError, match=r"single one at a time; lower model\.doc_max_length"):
+        build_memory(model, _texts(3), tmp_path / "store")
+    assert sizes == [3, 1]
+
+
+def test_memories_without_room_on_the_disk_are_not_begun(
+    model: Clara, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build_memory(model, _texts(2), tmp_path / "store")
+    before = _files(tmp_path / "store")
+    # 4 vectors of 32 float32 numbers a document: 1,024 bytes of two more, and 5 % for headers.
+    free = SimpleNamespace(free=1075)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: free)
+    with pytest.raises(ClaraError, match=r"disk space will be needed \(memories .*larger disk"):
+        build_memory(model, _texts(4), tmp_path / "store")
+    assert _files(tmp_path / "store") == before
+    free.free = 1076
+    assert len(build_memory(model, _texts(4), tmp_path / "store")) == 4
+    free.free = 0
+    assert len(build_memory(model, _texts(4), tmp_path / "store")) == 4
 
 
 def test_an_unknown_document_is_named(model: Clara, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,11 +11,8 @@ import torch
 from torch import Tensor
 
 from clara_model.evaluation.systems.batching import in_batches
-from clara_model.memory import MemoryStore, build_memory
+from clara_model.memory import build_memory
 from clara_model.modeling.clara import Clara
-from clara_model.training.micro_batch import free_memory, is_out_of_memory
-
-log = logging.getLogger(__name__)
 
 # Documents a forward pass: they are short, and nothing is generated.
 COMPRESS_BATCH = 32
@@ -54,7 +50,7 @@ class Memories:
         if not missing:
             return
         if self.folder is not None:
-            self._store = self._build(missing, self.folder)
+            self._store = build_memory(self.model, missing, self.folder, batch_size=self.batch_size)
             self._stored.update(missing)
             return
         rows = in_batches(
@@ -66,19 +62,6 @@ class Memories:
             where="compressing documents",
         )
         self._held.update(zip(missing, rows, strict=True))
-
-    def _build(self, texts: list[str], folder: Path) -> MemoryStore:
-        size = self.batch_size
-        while True:
-            try:
-                return build_memory(self.model, texts, folder, batch_size=size)
-            except RuntimeError as err:
-                if size == 1 or not is_out_of_memory(err):
-                    raise
-            # Only outside the handler is the failed attempt's memory free.
-            free_memory()
-            size //= 2
-            log.warning("compressing documents: out of memory; trying %d at a time", size)
 
     def lookup(self, texts: list[str]) -> Tensor:
         """Memories of documents, (documents, n, H), in their order; missing ones are made."""
