@@ -24,7 +24,9 @@ def choose_examples(benchmark: Benchmark, answers: Mapping[str, Sequence[Record]
     if not answers:
         return []
     lead = leading(benchmark)
-    scored = {system: score_answers(benchmark, rows)[lead] for system, rows in answers.items()}
+    scored = {
+        system: score_answers(benchmark, rows).get(lead, {}) for system, rows in answers.items()
+    }
 
     def interest(number: int) -> tuple[float, int]:
         values = [own.get(number, 0.0) for own in scored.values()]
@@ -41,7 +43,7 @@ def count_disagreements(
 ) -> tuple[int, int]:
     """Questions that some systems answer rightly and others do not, and all that are scored."""
     lead = leading(benchmark)
-    scored = [score_answers(benchmark, rows)[lead] for rows in answers.values()]
+    scored = [score_answers(benchmark, rows).get(lead, {}) for rows in answers.values()]
     asked = set.intersection(*(set(own) for own in scored)) if scored else set()
     mixed = sum(len({own[i] >= _RIGHT for own in scored}) > 1 for i in asked)
     return mixed, len(asked)
