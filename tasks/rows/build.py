@@ -7,7 +7,6 @@ questions are in memory.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
 from itertools import islice
@@ -17,6 +16,7 @@ from typing import IO
 from clara_model.errors import DataError
 from clara_model.rows import dump_line
 from configs.schema import PipelineConfig
+from tasks.llm.meter import Meter
 from tasks.manifests import hash_path
 from tasks.negatives.blocks import (
     MINING_VERSION,
@@ -39,6 +39,7 @@ from tasks.rows.questions import (
     training_picks,
 )
 from tasks.rows.records import candidate_row, pretrain_rows, question_row
+from tasks.rows.taught import asked_endpoints, keep_unreadable, taught
 from tasks.rows.world_rows import write_world
 from tasks.sharding.shards import FanOut
 from tasks.storage import Record, StepResult, atomic_open, hash_json, write_jsonl
@@ -69,7 +70,8 @@ def mine_rows(
     Returns:
         Counts: pretrain_rows, instruction_rows, end_to_end_rows, benchmark_rows, world_rows,
         negatives by strategy, negatives_completed and rows_completed (drawn at random because the
-        strategies found too few), rejected.
+        strategies found too few), rejected; with a teacher or a judge: requests, prompt_tokens,
+        completion_tokens, and cost_usd where prices are known.
 
     Raises:
         DataError: If an input is missing or malformed, no training row can be made, or the written
@@ -77,6 +79,8 @@ def mine_rows(
     """
     material = read_material(workspace.passages, workspace.synthesis)
     _check_material(material, config, workspace)
+    asked = asked_endpoints(config)
+    meter = Meter(asked, workspace.cache / "spent")
     pretrain = write_jsonl(workspace.pretrain_data, pretrain_rows(material.entries["train"]))
     stamp = _fingerprint(config, workspace)
     blocks = progress_folder(workspace.progress / STEP, stamp)
@@ -105,6 +109,7 @@ def mine_rows(
         "world_rows": world_rows,
         **both.negatives(),
         "rejected": len(rejects),
+        **(meter.counts() if asked else {}),
     }
     if held_out.written["unanswerable"]:
         counts["benchmark_unanswerable_rows"] = held_out.written["unanswerable"]
@@ -136,19 +141,25 @@ def _write_training(
 ) -> Tally:
     pool, tally = pool_of(material.passages["train"]), Tally()
     asked = material.questions("train")
-    picks = training_picks(pool, asked, config, workspace, blocks / "train", elsewhere=elsewhere)
+    picks = training_picks(
+        pool, asked, config, workspace, blocks / "train",
+        elsewhere=elsewhere, rejects=tally.rejects,
+    )  # fmt: skip
     with (
         atomic_open(workspace.instruction_data) as stage2,
         atomic_open(workspace.end_to_end_data) as stage3,
     ):
+        unreadable: list[Record] = []
         usable = (pair for pair in picks if is_enough(*pair, config, tally))
         while part := list(islice(usable, _TAUGHT_AT_ONCE)):
             instruction = []
             for question, picked in part:
                 instruction.append(_instruction_row(pool, question, picked, config))
                 _write(stage3, end_to_end_row(pool, question, picked, config), "stage3", tally)
-            for row in _taught(instruction, config, workspace, tally):
+            for row in taught(instruction, config, workspace, tally, unreadable):
                 _write(stage2, row, "stage2", tally)
+        if config.synthesis.teacher:
+            keep_unreadable(workspace, unreadable)
         # Checked before the files appear under their names.
         _check_rows(tally, material, config, workspace)
     return tally
@@ -168,7 +179,7 @@ def _write_benchmark(
         blocks / "benchmark",
         "negatives, benchmark",
         asked,
-        lambda: block_miner(pool, config, workspace),
+        lambda: block_miner(pool, config, workspace, rejects=tally.rejects),
         elsewhere,
     )
     names = ["oracle", "normal"]
@@ -210,29 +221,6 @@ def _instruction_row(
     seed = f"{as_asked(pool, question, config.seed, 'train').seed}/stage2"
     row = question_row(pool, question, hardest, "stage2", seed)
     return {**row, "answer": question.answer}
-
-
-def _taught(
-    rows: list[Record], config: PipelineConfig, workspace: Workspace, tally: Tally
-) -> Iterator[Record]:
-    """The rows with the teacher's answers, where one is asked; what it refuses is set aside."""
-    if not config.synthesis.teacher:
-        yield from rows
-        return
-    from tasks.synthesis.teacher import teach
-
-    # What nothing answers has its refusal already.
-    result = teach([row for row in rows if row["pos_index"]], config, workspace)
-    tally.rejects.extend(result.rejects)
-    teacher = config.synthesis.model_for("teacher")
-    for row in rows:
-        if not row["pos_index"]:
-            yield row
-        elif row["id"] in result.answers:
-            request = result.requests.get(row["id"])
-            own = row["requests"] if request is None else [*row["requests"], request]
-            answer = result.answers[row["id"]]
-            yield {**row, "answer": answer, "teacher_model": teacher, "requests": own}
 
 
 def _write(stream: IO[str], row: Record, count: str, tally: Tally) -> None:

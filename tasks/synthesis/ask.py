@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -10,9 +9,13 @@ from clara_model.errors import ServiceError
 from configs.base import Role
 from configs.synthesis import SynthesisSettings
 from tasks.llm.client import ChatClient, RequestRefused
+from tasks.llm.probe import is_answering
 from tasks.storage import Record
 from tasks.synthesis.prompts import Messages, Task, build_repair
 from tasks.synthesis.replies import Form, UnreadableReply, read_reply
+
+# Where whole replies that cannot be read are kept.
+UNREADABLE = "rejected_replies.jsonl"
 
 _Form = TypeVar("_Form", bound=Form)
 
@@ -65,7 +68,12 @@ class Conversation:
         except RequestRefused as err:
             self.reject(task, str(err))
         except ServiceError as err:
-            if not err.retryable or not await self._is_answering(role):
+            if not err.retryable or not await is_answering(
+                self.client,
+                model=self.settings.model_for(role),
+                max_tokens=self.settings.max_tokens,
+                temperature=self.settings.temperature,
+            ):
                 raise
             self.reject(task, f"others are answered, but this is not: {err}")
         return None
@@ -78,23 +86,6 @@ class Conversation:
     def tokens(self) -> dict[str, int]:
         """What the item cost."""
         return {"prompt": self.prompt_tokens, "completion": self.completion_tokens}
-
-    async def _is_answering(self, role: Role) -> bool:
-        """Whether the endpoint has a reply, or at least a refusal, for something harmless."""
-        words = f"Reply with OK. ({time.time_ns()})"  # never twice the same: not from the cache
-        try:
-            await self.client.ask(
-                [{"role": "user", "content": words}],
-                max_tokens=self.settings.max_tokens,
-                temperature=self.settings.temperature,
-                purpose="probe",
-                model=self.settings.model_for(role),
-            )
-        except RequestRefused:
-            return True
-        except ServiceError:
-            return False
-        return True
 
     async def _send(
         self, messages: Messages, task: Task, form: type[Form], role: Role

@@ -27,7 +27,7 @@ from tasks.sharding.shards import (
     total_usage,
 )
 from tasks.storage import Journal, Record, Reject, StepResult, hash_json, read_records, write_jsonl
-from tasks.synthesis.ask import Conversation
+from tasks.synthesis.ask import UNREADABLE, Conversation
 from tasks.synthesis.duplicates import KINDS, drop_repeated
 from tasks.synthesis.jobs import Job, plan_jobs
 from tasks.synthesis.prompts import PROMPT_VERSION
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 STEP = "synthesize"
-UNREADABLE = "rejected_replies.jsonl"
 # Settings that neither change what is asked nor what is kept of it.
 _NEUTRAL = ENDPOINT_NEUTRAL | {"teacher", "embedding", "max_similarity", "benchmark_share"}
 

@@ -15,8 +15,8 @@ from tasks.llm.client import ChatClient
 from tasks.llm.endpoint import endpoint_url
 from tasks.passages.sentences import detect_language
 from tasks.progress import progress
-from tasks.storage import Record, Reject
-from tasks.synthesis.ask import Conversation
+from tasks.storage import Record, Reject, read_records, write_jsonl
+from tasks.synthesis.ask import UNREADABLE, Conversation
 from tasks.synthesis.prompts import build_messages
 from tasks.synthesis.replies import TeacherAnswer
 from tasks.workspace import Workspace
@@ -26,11 +26,19 @@ STEP = "mine"
 
 @dataclass(frozen=True)
 class TeacherResult:
-    """Answers and the requests that brought them, both by row id; and rows without an answer."""
+    """Answers and the requests that brought them, both by row id; and rows without an answer.
+
+    Args:
+        answers: By row id.
+        requests: By row id.
+        rejects: Rows without an answer.
+        unreadable: Whole replies that could not be read even after repair.
+    """
 
     answers: dict[str, str] = field(default_factory=dict)
     requests: dict[str, str] = field(default_factory=dict)
     rejects: tuple[Reject, ...] = ()
+    unreadable: tuple[Record, ...] = ()
 
 
 def teach(rows: list[Record], config: PipelineConfig, workspace: Workspace) -> TeacherResult:
@@ -52,6 +60,13 @@ def teach(rows: list[Record], config: PipelineConfig, workspace: Workspace) -> T
         return TeacherResult()
     with endpoint_url(config.synthesis) as base_url:
         return asyncio.run(_ask_all(rows, config, workspace, base_url))
+
+
+def keep_unreadable(workspace: Workspace, records: list[Record]) -> None:
+    """Put the teacher's unreadable replies beside those of synthesis, over an earlier run's."""
+    path = workspace.root / UNREADABLE
+    others = read_records(path) if path.is_file() else []
+    write_jsonl(path, [*(r for r in others if r.get("task") != "teach"), *records])
 
 
 async def _ask_all(
@@ -76,6 +91,7 @@ async def _ask_all(
         {row_id: answer for row_id, (answer, _) in said.items()},
         {row_id: request for row_id, (_, request) in said.items()},
         tuple(Reject(STEP, item, reason) for talk in talks for item, reason in talk.rejects),
+        tuple(record for talk in talks for record in talk.unreadable),
     )
 
 

@@ -11,6 +11,7 @@ from scripted_author import read
 from scripted_endpoint import Act, Endpoint, refuse, say, serve
 
 from clara_model.errors import ServiceError
+from configs.base import ModelPrice
 from configs.schema import PipelineConfig
 from tasks.rows.build import mine_rows
 from tasks.storage import read_records, write_jsonl
@@ -77,6 +78,24 @@ def test_answers_of_stage_two_are_the_teachers(workspace: Workspace) -> None:
     assert "Who paints pier 0?" not in shown
     # Stage 3 learns from the gold answers.
     assert {r["gold_answer"] for r in read_records(workspace.end_to_end_data)} >= {"Ada Lark 7"}
+
+
+def test_what_the_teacher_took_is_counted_and_what_it_babbled_is_kept(
+    workspace: Workspace,
+) -> None:
+    """Seven answers, and an eighth question asked twice in vain; 7 and 3 tokens each."""
+    kept = workspace.root / "rejected_replies.jsonl"
+    write_jsonl(kept, [{"item": "p0", "task": "facts", "reply": "?"},
+                       {"item": "old", "task": "teach", "reply": "an earlier run's"}])  # fmt: skip
+    with serve(teach) as server:
+        settings = config(server)
+        prices = {"wise": ModelPrice(prompt=1e5, completion=0.0)}
+        synthesis = settings.synthesis.model_copy(update={"prices": prices})
+        result = mine_rows(settings.model_copy(update={"synthesis": synthesis}), workspace)
+    spent = {"requests": 9, "prompt_tokens": 63, "completion_tokens": 27, "cost_usd": 6.3}
+    assert spent.items() <= result.counts.items()
+    replies = [(record["task"], record["reply"]) for record in read_records(kept)]
+    assert replies == [("facts", "?"), ("teach", "hm")]
 
 
 def test_mining_cut_off_at_the_teacher_pays_for_nothing_twice(workspace: Workspace) -> None:
