@@ -8,6 +8,10 @@ from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_v
 
 from configs.base import ENDPOINT_NEUTRAL, EndpointSettings, Settings
 
+# What endpoints of chat models can be told, and requests for embeddings do not heed.
+_FOR_CHAT_ONLY = (
+    "max_cost", "max_requests", "requests_per_minute", "tokens_per_minute", "prices", "extra_body",
+)  # fmt: skip
 STRATEGIES = ("bm25", "dense", "memory", "random", "same_document")
 
 
@@ -59,6 +63,17 @@ class EmbeddingSettings(EndpointSettings):
         if given.get("provider", "embedded") != "embedded":
             raise ValueError("name the `model` that makes embeddings")
         return {**given, "model": cls.model_fields["model"].default}
+
+    @model_validator(mode="after")
+    def _nothing_that_is_not_heeded(self) -> EmbeddingSettings:
+        fields = type(self).model_fields
+        dead = [name for name in _FOR_CHAT_ONLY if getattr(self, name) != fields[name].default]
+        if dead:
+            raise ValueError(
+                f"{', '.join(dead)}: not heeded where texts are embedded; leave it out. These "
+                "requests are limited by concurrency and texts_per_request; each text is sent once"
+            )
+        return self
 
     @property
     def is_there(self) -> bool:

@@ -26,11 +26,6 @@ log = logging.getLogger(__name__)
 
 _KEY_BYTES = 16
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
-_REMEDY = {
-    401: "set `api_key` to ${NAME} of an environment variable that holds a valid key",
-    404: "check `base_url` (it usually ends in /v1) and `model`",
-    429: "add credit, or lower `concurrency`",
-}
 
 Embed = Callable[[list[str]], np.ndarray]
 
@@ -261,9 +256,8 @@ def _ask(client: openai.OpenAI, texts: list[str], settings: EmbeddingSettings) -
     except openai.APIStatusError as err:
         # Not chained: its headers and body may hold the key.
         raise ServiceError(
-            f"{settings.base_url}: HTTP {err.status_code} for embeddings of model "
-            f"'{settings.model}'; "
-            f"{_REMEDY.get(err.status_code, 'run the same command again: finished texts are kept')}"
+            f"{settings.base_url}: no embeddings of model '{settings.model}': "
+            f"{_refusal(err, settings)}"
         ) from None
     except openai.OpenAIError as err:
         raise ServiceError(
@@ -282,6 +276,17 @@ def _ask(client: openai.OpenAI, texts: list[str], settings: EmbeddingSettings) -
             "negatives.dense.texts_per_request"
         )
     return vectors
+
+
+def _refusal(err: openai.APIStatusError, settings: EmbeddingSettings) -> str:
+    """The provider's words, and what to do."""
+    from tasks.llm.faults import Fault, judge_status, providers_words
+
+    verdict = judge_status(err, settings, providers_words(err, settings.read_api_key()), None)
+    if not isinstance(verdict, Fault):
+        return str(verdict)
+    slower = "lower `concurrency`, then " if err.status_code == 429 else ""
+    return f"{verdict.words}; {slower}run the same command again: finished texts are kept"
 
 
 def _key(text: str) -> bytes:

@@ -116,7 +116,7 @@ def test_finished_texts_survive_a_refusal_and_a_torn_file(
 ) -> None:
     settings = settings_for(endpoint, max_retries=0, concurrency=1, texts_per_request=1)
     endpoint.failures = [200, 200, 401]
-    with pytest.raises(ServiceError, match=r"HTTP 401 .* valid key"):
+    with pytest.raises(ServiceError, match=r"HTTP 401: no; .* valid key"):
         embed_texts(["sea", "tea", "ore"], settings, tmp_path)
     folder = open_cache(settings, tmp_path).folder
     kept = len(EmbeddingCache(folder))
@@ -162,6 +162,34 @@ def test_dense_negatives_are_near_in_meaning_not_in_words(
     expected = sorted((i for i in range(1, 5) if cosines[i] <= bar), key=lambda i: -cosines[i])[:2]
     assert list(picked.positions) == expected
     assert set(picked.found_by) == {"dense"}
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [(404, "HTTP 404: no; check `base_url`"), (402, "HTTP 402: no; the account needs credit"),
+     (429, "HTTP 429: no; lower `concurrency`"), (500, "HTTP 500: no; run the same command")],
+)  # fmt: skip
+def test_a_refusal_says_what_the_provider_said_and_what_to_do(
+    endpoint: Endpoint, tmp_path: Path, status: int, words: str
+) -> None:
+    endpoint.failures = [status]
+    with pytest.raises(ServiceError) as caught:
+        embed_texts(["sea"], settings_for(endpoint, max_retries=0), tmp_path)
+    assert words in str(caught.value)
+    assert "model 'm'" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [{"max_cost": 1.0}, {"max_requests": 9}, {"requests_per_minute": 9}, {"tokens_per_minute": 9},
+     {"prices": {"m": {"prompt": 1.0, "completion": 0.0}}}, {"extra_body": {"user": "a"}}],
+)  # fmt: skip
+def test_what_embedding_requests_would_not_heed_is_refused(option: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match=f"{next(iter(option))}: not heeded"):
+        EmbeddingSettings.model_validate({"base_url": "http://127.0.0.1:1/v1"} | option)
+    # What was written out in full, defaults and all, is read again.
+    whole = EmbeddingSettings().model_dump(mode="json")
+    assert EmbeddingSettings.model_validate(whole) == EmbeddingSettings()
 
 
 @pytest.mark.parametrize(
