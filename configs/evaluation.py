@@ -53,6 +53,11 @@ class EvaluationSettings(Settings):
         "stage1, stage2, stage3, checkpoint folders, or lines such as bm25+text:FOLDER "
         "(docs/systems.md); results go to evaluations/NAME",
     )
+    base_model: str | None = Field(
+        default=None,
+        description="folder or hub id: the decoder of named CLaRa checkpoints whose config.json "
+        "names no folder that is here",
+    )
     name: str | None = Field(
         default=None,
         pattern=r"^[\w][\w.-]*$",

@@ -17,7 +17,7 @@ from clara_model.config import read_config
 from clara_model.errors import CheckpointError, ConfigError
 from clara_model.evaluation.systems.interface import slug
 from clara_model.evaluation.systems.opening import Opener, SystemPlan, plan_systems
-from clara_model.evaluation.systems.shelf import SystemOptions, is_clara
+from clara_model.evaluation.systems.shelf import SystemOptions, checkpoint_folder, is_clara
 from configs.schema import PipelineConfig
 from tasks.evaluation.names import NAMES
 from tasks.evaluation.places import progress_folder
@@ -136,6 +136,7 @@ def system_options(
         model=str(base) if base.is_dir() else None,
         # A given folder says itself which decoder it belongs to.
         base_model=str(base) if is_own else None,
+        missing_base=settings.base_model,
         k=settings.k or (config.model.generation_top_k if is_own else None),
         max_new_tokens=settings.max_new_tokens,
         batch_size=settings.batch_size,
@@ -152,7 +153,7 @@ def resolve(name: str, workspace: Workspace) -> str:
 
     Raises:
         CheckpointError: If it is a stage without a checkpoint.
-        ConfigError: If it is none of them.
+        ConfigError: If it is none of them, or a folder of several checkpoints.
     """
     if name in STAGES:
         return f"clara:{_stage_folder(workspace, name)}"
@@ -160,8 +161,8 @@ def resolve(name: str, workspace: Workspace) -> str:
         return f"text:{_stage_folder(workspace, name)}"
     if _LINE.match(name):
         return name
-    if is_clara(name):
-        return f"clara:{name}"
+    if is_clara(folder := checkpoint_folder(name)):
+        return f"clara:{folder}"
     if (Path(name) / "config.json").is_file():
         return f"text:{name}"
     raise ConfigError(

@@ -31,13 +31,19 @@ from typing import Any, NamedTuple
 from clara_model.errors import ConfigError
 from clara_model.evaluation.systems.identity import model_identity
 from clara_model.evaluation.systems.interface import Generator, Retriever, System
-from clara_model.evaluation.systems.shelf import ModelShelf, SystemOptions, is_clara
+from clara_model.evaluation.systems.shelf import (
+    ModelShelf,
+    SystemOptions,
+    checkpoint_folder,
+    is_clara,
+)
 
 # Raised by hand whenever the same weights and settings would answer otherwise.
 VERSION = 1
 
 _GENERATORS = ("closed-book", "text", "clara", "pisco")
 _RETRIEVERS = ("bm25", "dense", "encoder", "reasoner", "rerank")
+_OF_CLARA = ("closed-book", "text", "clara", "encoder", "reasoner")  # take its checkpoints
 # Pan et al., LLMLingua-2, arXiv 2403.12968: the model that its authors released first.
 LINGUA_MODEL = "microsoft/llmlingua-2-xlm-roberta-large-meetingbank"
 _K = 5  # where neither options nor checkpoint say
@@ -82,10 +88,7 @@ class SystemPlan:
     @property
     def name(self) -> str:
         """The line with folders cut to their last part."""
-        shown = [
-            f"{kind}:{Path(model).name if Path(model).is_dir() else model}" if model else kind
-            for kind, model in self.parts
-        ]
+        shown = [f"{kind}:{_shown(model)}" if model else kind for kind, model in self.parts]
         return "+".join(shown)
 
     @property
@@ -105,7 +108,7 @@ class SystemPlan:
     def settings(self) -> dict[str, Any]:
         """Everything that decides rankings and answers, as JSON values."""
         options = asdict(self.options)
-        for neutral in ("model", "base_model", "device", "memory_folder"):
+        for neutral in ("model", "base_model", "missing_base", "device", "memory_folder"):
             del options[neutral]
         parts = [[kind, self._identity(Part(kind, model))] for kind, model in self.parts]
         return {"version": VERSION, "spec": self.name, "parts": parts, **options, "k": self.k}
@@ -248,5 +251,16 @@ def _parse(spec: str, options: SystemOptions, openers: Mapping[str, Opener]) -> 
             model = model or options.model or ""
         if not model and kind != "bm25":
             raise ConfigError(f"{spec!r}: {kind} needs a model; write {kind}:FOLDER_OR_ID")
+        if kind in _OF_CLARA:
+            model = checkpoint_folder(model)
         parts.append(Part(kind, model))
     return tuple(parts)
+
+
+def _shown(model: str) -> str:
+    """A hub id, or a folder's name; of a released rate the repository's name as well."""
+    path = Path(model)
+    if not path.is_dir():
+        return model
+    own = path.name
+    return f"{path.resolve().parent.name}/{own}" if own.startswith("compression-") else own

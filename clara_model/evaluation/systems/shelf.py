@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clara_model.config import CONFIG_FILE, MODEL_TYPE, ClaraConfig, read_config
+from clara_model.errors import CheckpointError, ConfigError
 
 if TYPE_CHECKING:
     from clara_model.evaluation.systems.memories import Memories
@@ -21,6 +22,7 @@ class SystemOptions:
     Args:
         model: Decoder of `closed-book` and `text` where their part names none.
         base_model: Decoder of CLaRa checkpoints; None to follow their config.
+        missing_base: Decoder of CLaRa checkpoints whose config names no folder that is here.
         k: Documents that a generator reads; None for a checkpoint's own, else 5.
         max_new_tokens: Length limit of an answer.
         batch_size: Questions at a time, halved where they do not fit.
@@ -37,6 +39,7 @@ class SystemOptions:
 
     model: str | None = None
     base_model: str | None = None
+    missing_base: str | None = None
     k: int | None = None
     max_new_tokens: int = 64
     batch_size: int = 16
@@ -68,19 +71,21 @@ class ModelShelf:
         return read_config(Path(folder))
 
     def base(self, folder: str) -> str:
-        """The decoder of a CLaRa checkpoint."""
-        if self.options.base_model is not None:
-            return self.options.base_model
+        """The decoder of a CLaRa checkpoint.
+
+        Raises:
+            CheckpointError: If its config names a folder that is not here, and none was given.
+        """
         from clara_model.checkpoint import resolve_base
 
-        return resolve_base(Path(folder), self.config(folder))
+        return self._given_base(folder) or resolve_base(Path(folder), self.config(folder))
 
     def clara(self, folder: str) -> Clara:
         """A CLaRa checkpoint."""
         if folder not in self._claras:
             from clara_model.modeling.clara import Clara
 
-            base = self.options.base_model
+            base = self._given_base(folder)
             self._claras[folder] = Clara.from_pretrained(folder, base, **self._how())
         return self._claras[folder]
 
@@ -114,6 +119,28 @@ class ModelShelf:
         self._claras.clear()
         self._memories.clear()
 
+    def _given_base(self, folder: str) -> str | None:
+        """The decoder that stands in for what a checkpoint's config names; None to follow it."""
+        options, config = self.options, self.config(folder)
+        if options.base_model is not None:
+            return options.base_model
+        if not config.decoder_model_name:
+            return options.missing_base
+        from clara_model.checkpoint import resolve_base
+
+        name = resolve_base(Path(folder), config)
+        if Path(name).is_dir():
+            return None
+        # A hub id is one name, or two with a slash.
+        is_path = Path(name).is_absolute() or name.startswith(".") or name.count("/") > 1
+        if options.missing_base is None and is_path:
+            raise CheckpointError(
+                f"{Path(folder) / CONFIG_FILE}: decoder_model_name is {name}, a folder that is not "
+                "here; give the decoder's folder or hub id as base_model "
+                "(--set evaluation.base_model=FOLDER_OR_ID)"
+            )
+        return options.missing_base
+
     def _how(self) -> dict[str, Any]:
         options = self.options
         return {
@@ -131,3 +158,18 @@ def is_clara(model: str) -> bool:
     if not path.is_file():
         return False
     return bool(json.loads(path.read_text(encoding="utf-8")).get("model_type") == MODEL_TYPE)
+
+
+def checkpoint_folder(model: str) -> str:
+    """A model's folder; of a released repository the folder inside that holds its checkpoint.
+
+    Raises:
+        ConfigError: If the repository holds several, as `apple/CLaRa-7B-*` do.
+    """
+    folder = Path(model)
+    if not folder.is_dir() or (folder / CONFIG_FILE).is_file():
+        return model
+    inside = [str(place) for place in sorted(folder.iterdir()) if is_clara(str(place))]
+    if len(inside) > 1:
+        raise ConfigError(f"{folder} holds several checkpoints; name one: {', '.join(inside)}")
+    return inside[0] if inside else model

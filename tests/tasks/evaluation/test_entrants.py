@@ -37,6 +37,22 @@ def test_stages_folders_and_lines_become_lines(workspace: Workspace) -> None:
         resolve("textual", workspace)
 
 
+def test_a_repository_of_one_rate_is_named_by_its_folder(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    inside = tmp_path / "CLaRa-7B-E2E" / "compression-16"
+    shutil.copytree(workspace.models / "stage3", inside)
+    assert resolve(str(inside.parent), workspace) == f"clara:{inside}"
+    base = str(workspace.models / "base")
+    config = config_of(workspace, systems=[str(inside.parent)], base_model=base)
+    (entrant,) = list_entrants(config, workspace)
+    assert entrant.name == "clara:CLaRa-7B-E2E/compression-16"
+    assert entrant.plan.shelf.base(str(inside)) == base
+    shutil.copytree(inside, inside.with_name("compression-128"))
+    with pytest.raises(ConfigError, match="several checkpoints"):
+        resolve(str(inside.parent), workspace)
+
+
 def test_stage_without_checkpoint_is_named_with_its_command(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="clara train stage2"):
         resolve("stage2", Workspace(tmp_path))
