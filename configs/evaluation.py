@@ -70,6 +70,10 @@ class EvaluationSettings(Settings):
     k: PositiveInt | None = Field(
         default=None, description="documents the generator reads; default: the model's own"
     )
+    rerank_depth: PositiveInt = Field(default=20, description="candidates that rerank:ID reads")
+    lingua_rate: float = Field(
+        default=0.25, gt=0, le=1, description="share of the tokens that lingua keeps"
+    )
     cost: bool = Field(
         default=False, description="measure tokens, seconds and memory of every system as well"
     )

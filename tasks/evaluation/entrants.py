@@ -140,6 +140,8 @@ def system_options(
         k=settings.k or (config.model.generation_top_k if is_own else None),
         max_new_tokens=settings.max_new_tokens,
         batch_size=settings.batch_size,
+        depth=settings.rerank_depth,
+        lingua_rate=settings.lingua_rate,
         device=device,
         attention=config.model.attention,
         quantization=config.model.quantization,

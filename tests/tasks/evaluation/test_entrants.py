@@ -91,6 +91,8 @@ def test_key_settings_follow_weights_and_k_but_not_the_device(workspace: Workspa
     assert settings("cpu") == settings("cuda")
     assert settings(k=1) != settings(k=2)
     assert settings(max_new_tokens=5) != settings()
+    changed = json.loads(settings(rerank_depth=7, lingua_rate=0.5))
+    assert (changed["depth"], changed["lingua_rate"]) == (7, 0.5)
     weights = workspace.models / "stage1" / "config.json"
     before, was = settings(), weights.read_text()
     weights.write_text(was + "\n")
