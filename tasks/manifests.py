@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import importlib.metadata
 import json
 import logging
@@ -10,7 +11,7 @@ import platform
 import resource
 import subprocess
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -89,6 +90,7 @@ def run_step(step: Step, workspace: Workspace, work: Callable[[], StepResult]) -
             f"step '{step.name}' needs {', '.join(missing)}: not there; "
             "`clara run` makes everything that is missing"
         )
+    _sweep(step.outputs)
     before = fingerprint(step, workspace)
     started, worked = time.monotonic(), _processor_seconds()
     result = work()
@@ -114,6 +116,16 @@ def run_step(step: Step, workspace: Workspace, work: Callable[[], StepResult]) -
     }
     write_json(workspace.manifests / f"{step.name}.json", manifest)
     return manifest
+
+
+def _sweep(outputs: Sequence[Path]) -> None:
+    """Remove what a killed process had half written of these; a step is done by one at a time."""
+    for output in outputs:
+        for partial in output.parent.glob(f".{glob.escape(output.name)}.*.tmp"):
+            partial.unlink(missing_ok=True)
+        for partial in output.rglob(".*.tmp") if output.is_dir() else ():
+            if partial.is_file():
+                partial.unlink(missing_ok=True)
 
 
 def hash_path(path: Path, workspace: Workspace) -> str:

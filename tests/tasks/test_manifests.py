@@ -64,6 +64,15 @@ def test_a_missing_input_is_named_with_the_remedy(workspace: Workspace) -> None:
         run_step(a_step(workspace), workspace, lambda: do(workspace))
 
 
+def test_what_a_killed_run_had_half_written_is_removed(workspace: Workspace) -> None:
+    half, others = workspace.root / ".out.txt.ab12.tmp", workspace.root / ".in.txt.ab12.tmp"
+    half.write_text("hal")
+    others.write_text("of another step")
+    run_step(a_step(workspace), workspace, lambda: do(workspace))
+    assert not half.exists()
+    assert others.exists()
+
+
 def test_a_step_that_leaves_an_output_out_is_an_error(workspace: Workspace) -> None:
     with pytest.raises(DataError, match=r"without writing .*out\.txt"):
         run_step(a_step(workspace), workspace, lambda: StepResult({}))
