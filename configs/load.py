@@ -89,11 +89,12 @@ def _apply_override(tree: dict[str, Any], override: str) -> None:
     branch = tree
     for section in sections:
         inner = branch.get(section)
-        if inner is None:
-            inner = branch[section] = {}
-        if not isinstance(inner, dict):
+        if inner is not None and not isinstance(inner, dict):
             raise ConfigError(f"--set {override}: '{section}' is a value, not a section")
-        branch = inner
+        # A copy: a YAML anchor makes several sections one object, and only this one is meant.
+        own = dict(inner or {})
+        branch[section] = own
+        branch = own
     branch[last] = value
 
 

@@ -52,6 +52,13 @@ def test_missing_file_is_named() -> None:
         load_config("nowhere.yaml")
 
 
+def test_override_changes_one_of_the_sections_that_share_an_anchor(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("training:\n  stage1: &same\n    steps: 7\n  stage2: *same\n  stage3: *same\n")
+    training = load_config(path, ["training.stage3.steps=9"]).training
+    assert [training.stage1.steps, training.stage2.steps, training.stage3.steps] == [7, 7, 9]
+
+
 def test_override_replaces_a_value_and_creates_its_section(tmp_path: Path) -> None:
     path = write(tmp_path, "model:\n  doc_max_length: 128\n")
     config = load_config(path, ["model.compr_rate=16", "training.stage1.learning_rate=5.0e-5"])
