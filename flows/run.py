@@ -62,7 +62,9 @@ class Run:
         with take_turn(step, self.workspace, self.config, force=self.force) as is_due:
             if not is_due:
                 log.info("%s: up to date", name)
-                self.outcomes[name] = Outcome("up to date", read_manifest(self.workspace, name))
+                self.outcomes[name] = Outcome(
+                    "up to date", read_manifest(self.workspace, step.record)
+                )
                 return
             self._do(step, work, artifacts)
 
@@ -105,7 +107,9 @@ class Run:
                     )
             for name in part.steps:
                 if name in self.plan:
-                    self.outcomes[name] = Outcome(state, read_manifest(self.workspace, name))
+                    self.outcomes[name] = Outcome(
+                        state, read_manifest(self.workspace, self.plan[name].record)
+                    )
         tell_progress("all parts", len(parts), len(parts))
 
 

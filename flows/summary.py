@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from configs.schema import PipelineConfig
-from tasks.manifests import Manifest, Step, is_current, read_manifest
+from tasks.manifests import Manifest, Step, is_current, read_manifest, recorded_steps
 from tasks.plan import STAGES
 from tasks.workspace import Workspace
 
@@ -71,8 +71,7 @@ def print_plan(console: Console, plan: dict[str, Step], workspace: Workspace) ->
 
 def print_summary(console: Console, config: PipelineConfig, workspace: Workspace) -> None:
     """The closing tables: data, rejects, losses, scores, times, and where to go on."""
-    manifests = {path.stem: read_manifest(workspace, path.stem) or {} for path in
-                 sorted(workspace.manifests.glob("[!.]*.json"))}  # fmt: skip
+    manifests = {name: read_manifest(workspace, name) or {} for name in recorded_steps(workspace)}
     for table in (
         _data_table(manifests),
         _rejects_table(workspace),
@@ -108,10 +107,10 @@ def print_sweep(console: Console, workspace: Workspace) -> None:
 def as_json(workspace: Workspace) -> str:
     """Counts, seconds and evaluation of a workspace as JSON, for scripts."""
     steps = {}
-    for path in sorted(workspace.manifests.glob("[!.]*.json")):
-        manifest = read_manifest(workspace, path.stem)
+    for name in recorded_steps(workspace):
+        manifest = read_manifest(workspace, name)
         if manifest is not None:
-            steps[path.stem] = {key: manifest[key] for key in ("counts", "seconds", "finished")}
+            steps[name] = {key: manifest[key] for key in ("counts", "seconds", "finished")}
     return json.dumps(
         {"workspace": str(workspace.root), "steps": steps, "evaluation": _evaluation(workspace)},
         ensure_ascii=False,

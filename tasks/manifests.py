@@ -38,6 +38,7 @@ class Step:
         settings: JSON value of everything in the configuration that decides the result.
         inputs: Files and folders it reads.
         outputs: Files and folders it leaves behind.
+        variant: Of a step that is done in several ways side by side: which of them this is.
     """
 
     name: str
@@ -46,6 +47,12 @@ class Step:
     settings: Any
     inputs: tuple[Path, ...]
     outputs: tuple[Path, ...]
+    variant: str = ""
+
+    @property
+    def record(self) -> str:
+        """Name of its manifest, and of what it set aside: each variant has its own."""
+        return f"{self.name}@{self.variant}" if self.variant else self.name
 
 
 Manifest = dict[str, Any]
@@ -64,6 +71,12 @@ def read_manifest(workspace: Workspace, name: str) -> Manifest | None:
     return manifest if isinstance(manifest, dict) else None
 
 
+def recorded_steps(workspace: Workspace) -> list[str]:
+    """The pipeline's own steps that have a manifest; variants beside them are not among these."""
+    names = sorted(path.stem for path in workspace.manifests.glob("[!.]*.json"))
+    return [name for name in names if "@" not in name]
+
+
 def fingerprint(step: Step, workspace: Workspace) -> str:
     """Hash of everything that decides the step's result: version, settings, input contents."""
     inputs = sorted(hash_path(path, workspace) for path in step.inputs)
@@ -72,7 +85,7 @@ def fingerprint(step: Step, workspace: Workspace) -> str:
 
 def is_current(step: Step, workspace: Workspace) -> bool:
     """Whether the step has run with these inputs and settings and its outputs are untouched."""
-    manifest = read_manifest(workspace, step.name)
+    manifest = read_manifest(workspace, step.record)
     if manifest is None or manifest.get("fingerprint") != fingerprint(step, workspace):
         return False
     return manifest.get("outputs") == _hash_all(step.outputs, workspace)
@@ -97,7 +110,7 @@ def run_step(step: Step, workspace: Workspace, work: Callable[[], StepResult]) -
     absent = [str(path) for path in step.outputs if not path.exists()]
     if absent:
         raise DataError(f"step '{step.name}' ended without writing {', '.join(absent)}")
-    replace_rejects(workspace.rejected, step.name, result.rejects)
+    replace_rejects(workspace.rejected, step.record, result.rejects)
     manifest = {
         "step": step.name,
         "fingerprint": before,
@@ -114,7 +127,7 @@ def run_step(step: Step, workspace: Workspace, work: Callable[[], StepResult]) -
         "python": platform.python_version(),
         "libraries": library_versions(),
     }
-    write_json(workspace.manifests / f"{step.name}.json", manifest)
+    write_json(workspace.manifests / f"{step.record}.json", manifest)
     return manifest
 
 

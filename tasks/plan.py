@@ -136,6 +136,7 @@ def _model_steps(config: PipelineConfig, ws: Workspace) -> list[Step]:
             )
         )  # fmt: skip
     evaluation = evaluation_folder(config, ws)
+    variant = "" if evaluation == ws.evaluation else evaluation.name
     benchmarks = _held_out(config, ws)
     return [
         *steps,
@@ -149,10 +150,11 @@ def _model_steps(config: PipelineConfig, ws: Workspace) -> list[Step]:
             (*_evaluated_models(config, ws), *benchmarks, *_public_files(config)),
             tuple(evaluation / name for name in
                   ("summary.json", "index.json", "questions", "predictions", "reconstruction")),
+            variant,
         ),
         Step(
             "report", "one page to read", 4, {},
-            (evaluation / "summary.json",), (evaluation / "report.html",),
+            (evaluation / "summary.json",), (evaluation / "report.html",), variant,
         ),
     ]  # fmt: skip
 

@@ -153,7 +153,7 @@ class Journal:
 def replace_rejects(path: Path, step: str, rejects: Iterable[Reject]) -> None:
     """Put one step's rejects into the workspace's list, in place of that step's former ones."""
     others = _read_whole_lines(path)
-    own = [{"step": r.step, "item": r.item, "reason": r.reason} for r in rejects]
+    own = [{"step": step, "item": r.item, "reason": r.reason} for r in rejects]
     write_jsonl(path, [r for r in others if r.get("step") != step] + own)
 
 

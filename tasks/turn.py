@@ -49,7 +49,11 @@ def take_turn(
     mirror = open_mirror(config, workspace)
     if mirror is not None:
         refresh(mirror)
-    if not force and is_current(step, workspace) and (mirror is None or is_sent(mirror, step.name)):
+    if (
+        not force
+        and is_current(step, workspace)
+        and (mirror is None or is_sent(mirror, step.record))
+    ):
         yield False
         return
     leases = open_leases(config, workspace)
@@ -57,7 +61,7 @@ def take_turn(
         if mirror is not None:
             refresh(mirror)
         if (hold.waited or not force) and is_current(step, workspace):
-            if mirror is not None and not is_sent(mirror, step.name):
+            if mirror is not None and not is_sent(mirror, step.record):
                 send_step(mirror, step, hold)  # finished here before, and not sent
             yield False
             return
@@ -74,15 +78,15 @@ def take_turn(
 def send_step(mirror: Mirror, step: Step, hold: Hold) -> None:
     """Send a finished step's outputs, what it left beside them, and its manifest last."""
     workspace = mirror.workspace
-    manifest = read_manifest(workspace, step.name)
+    manifest = read_manifest(workspace, step.record)
     assert manifest is not None, "sent only after its manifest was written"
     require_held(step.name, hold)
-    before = sent_files(mirror, step.name)
+    before = sent_files(mirror, step.record)
     known = read_state(workspace.root)
     others = known.files.keys() - before.keys() if known else set()
     described = _describe(manifest, step, workspace, others)
-    upload_step(mirror.remote, step.name, workspace.root, described, before)
-    note_sent(mirror, step.name, described)
+    upload_step(mirror.remote, step.record, workspace.root, described, before)
+    note_sent(mirror, step.record, described)
     log.info("%s: sent to %s", step.name, mirror.remote.uri)
     if step.name in _STAGES:
         remove_checkpoints(mirror.remote, step.name)
@@ -106,13 +110,13 @@ def _describe(
         **manifest,
         "files": {name: e for name, e in files.items() if name in own or name not in others},
         "folders": folders,
-        "rejects": [row for row in rejected if row.get("step") == step.name],
+        "rejects": [row for row in rejected if row.get("step") == step.record],
     }
 
 
 def _beside(step: Step, workspace: Workspace) -> list[Path]:
     """What a step leaves for people and for later commands, beside its results."""
-    beside = {"evaluate": [workspace.evaluation], "mine": [workspace.audit]}
+    beside = {"evaluate": [step.outputs[0].parent], "mine": [workspace.audit]}
     return beside.get(step.name, [])
 
 

@@ -82,9 +82,9 @@ def check_workspace(config: PipelineConfig, workspace: Workspace) -> list[Findin
     if not workspace.manifests.is_dir():
         return [Finding("workspace", "ok", f"{workspace.root}: nothing there yet")]
     findings, whole = [], 0
-    for name in build_plan(config, workspace):
-        path = workspace.manifests / f"{name}.json"
-        manifest = read_manifest(workspace, name)
+    for name, step in build_plan(config, workspace).items():
+        path = workspace.manifests / f"{step.record}.json"
+        manifest = read_manifest(workspace, step.record)
         if manifest is not None:
             faults = _faults(manifest, workspace)
             findings += faults

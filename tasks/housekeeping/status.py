@@ -86,7 +86,7 @@ def _describe(
     step: Step, workspace: Workspace, plan: dict[str, Step], pending: set[str],
     held: Mapping[str, str],
 ) -> StepStatus:  # fmt: skip
-    manifest = read_manifest(workspace, step.name)
+    manifest = read_manifest(workspace, step.record)
     seconds = manifest.get("seconds") if manifest else None
 
     def status(state: State, detail: str) -> StepStatus:

@@ -29,9 +29,14 @@ def command(shared: Path, *systems: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def evaluated(finished: Pipeline, shared: Path) -> Path:
-    finished.clara(*command(shared, "stage1", "stage2", "stage3"))
-    return finished.workspace / "evaluations" / "samples"
+def pipeline(finished: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+    return finished.copy(tmp_path_factory.mktemp("samples"))
+
+
+@pytest.fixture(scope="module")
+def evaluated(pipeline: Pipeline, shared: Path) -> Path:
+    pipeline.clara(*command(shared, "stage1", "stage2", "stage3"))
+    return pipeline.workspace / "evaluations" / "samples"
 
 
 def test_every_system_answers_every_sample_in_both_settings(evaluated: Path) -> None:
@@ -59,11 +64,11 @@ def test_oracle_has_all_golds_and_official_metrics_lead(evaluated: Path) -> None
         assert place["candidates"]["most"] == 20
 
 
-def test_page_and_mlflow_hold_every_result(finished: Pipeline, evaluated: Path) -> None:
+def test_page_and_mlflow_hold_every_result(pipeline: Pipeline, evaluated: Path) -> None:
     page = (evaluated / "report.html").read_text()
     assert page.count("not measured here") >= len(NAMES)
     assert "Small decoders" in page
-    with sqlite3.connect(finished.workspace / "mlflow.db") as database:
+    with sqlite3.connect(pipeline.workspace / "mlflow.db") as database:
         results = database.execute(
             "select count(*) from params p join tags t using (run_uuid) where t.key = 'clara.kind' "
             "and t.value = 'result' and p.key = 'pool' and p.value in (?, ?, ?, ?)", tuple(NAMES),
@@ -76,18 +81,25 @@ def test_page_and_mlflow_hold_every_result(finished: Pipeline, evaluated: Path) 
 
 
 def test_a_second_evaluation_writes_equal_files(
-    finished: Pipeline, shared: Path, evaluated: Path
+    pipeline: Pipeline, shared: Path, evaluated: Path
 ) -> None:
     kept = {p.name: p.read_bytes() for p in (evaluated / "predictions").iterdir()}
     shutil.rmtree(evaluated / "predictions")
-    finished.clara(*command(shared, "stage1", "stage2", "stage3"))
+    pipeline.clara(*command(shared, "stage1", "stage2", "stage3"))
     for name, content in kept.items():
         assert (evaluated / "predictions" / name).read_bytes() == content
 
 
-def test_report_is_rebuilt_from_what_is_stored(finished: Pipeline, evaluated: Path) -> None:
+def test_report_is_rebuilt_from_what_is_stored(pipeline: Pipeline, evaluated: Path) -> None:
     before = (evaluated / "report.html").read_bytes()
     (evaluated / "summary.json").unlink()
     (evaluated / "report.html").unlink()
-    finished.clara("report", "--name", "samples")
+    pipeline.clara("report", "--name", "samples")
     assert (evaluated / "report.html").read_bytes() == before
+
+
+def test_the_pipelines_own_evaluation_stays_done(pipeline: Pipeline, evaluated: Path) -> None:
+    own = pipeline.workspace / "evaluation" / "summary.json"
+    before = own.stat().st_mtime_ns
+    assert "Everything is up to date." in pipeline.clara("run")
+    assert own.stat().st_mtime_ns == before

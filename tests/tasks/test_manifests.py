@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from clara_model.errors import DataError
-from tasks.manifests import Step, is_current, read_manifest, run_step
+from tasks.manifests import Step, is_current, read_manifest, recorded_steps, run_step
 from tasks.storage import Reject, StepResult, read_records
 from tasks.workspace import Workspace
 
@@ -47,6 +48,17 @@ def test_changed_input_settings_version_or_output_make_a_step_stale(workspace: W
     assert is_current(a_step(workspace), workspace)
     (workspace.root / "in.txt").write_text("another")
     assert not is_current(a_step(workspace), workspace)
+
+
+def test_variants_of_a_step_stand_side_by_side(workspace: Workspace) -> None:
+    own = a_step(workspace)
+    other = replace(a_step(workspace, settings={"k": 2}), variant="samples")
+    for step in (own, other, other):
+        run_step(step, workspace, lambda: do(workspace))
+    assert is_current(own, workspace)
+    assert is_current(other, workspace)
+    assert recorded_steps(workspace) == ["copy"]
+    assert [row["step"] for row in read_records(workspace.rejected)] == ["copy", "copy@samples"]
 
 
 def test_a_step_that_fails_leaves_no_manifest(workspace: Workspace) -> None:
