@@ -8,7 +8,7 @@ import re
 from clara_model.errors import ConfigError
 
 VARIABLE = "CLARA_MACHINE_SETTINGS"
-# What no step's result depends on, but for last digits.
+# What no step's result depends on, but for rounding and which units dropout drops.
 _ALLOWED = re.compile(
     r"training\.stage[123]\.(micro_batch_size|checkpoint_minutes|checkpoint_every)"
     r"|training\.(gradient_checkpointing|offload|zero_stage|num_processes|threads|loss_chunk"

@@ -95,7 +95,8 @@ def _data_steps(config: PipelineConfig, ws: Workspace) -> list[Step]:
 def _model_steps(config: PipelineConfig, ws: Workspace) -> list[Step]:
     training, models = config.training, ws.models
     base = models / "base"
-    # As in `clara_model.training.spec`: ranks and ways to save memory change last digits only.
+    # As in `clara_model.training.spec`: ranks and ways to save memory change rounding, and which
+    # units dropout drops.
     shared = {"precision": training.precision, "group_by_length": training.group_by_length,
               "world_share": training.world.share}  # fmt: skip
     model = _decisive(config.model)
