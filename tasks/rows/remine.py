@@ -10,12 +10,14 @@ import logging
 from clara_model.errors import DataError
 from clara_model.rows import dump_line
 from configs.schema import PipelineConfig
+from tasks.llm.meter import Meter
 from tasks.manifests import hash_path
 from tasks.negatives.blocks import MINING_VERSION, progress_folder
 from tasks.negatives.memories import STAGE, remember
 from tasks.rows.inputs import read_material
 from tasks.rows.questions import Tally, end_to_end_row, is_enough, pool_of, training_picks
-from tasks.storage import StepResult, atomic_open, hash_json
+from tasks.rows.taught import judging_endpoint
+from tasks.storage import Reject, StepResult, atomic_open, hash_json
 from tasks.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -30,14 +32,20 @@ def remine_rows(config: PipelineConfig, workspace: Workspace) -> StepResult:
     are on disk: a run that was cut off continues.
 
     Returns:
-        Counts: end_to_end_rows, negatives by strategy, negatives_completed, rows_completed.
+        Counts: end_to_end_rows, negatives by strategy, negatives_completed, rows_completed; with a
+        judge as those of `mine`, and rejected: questions whose candidates it gave no verdict on.
 
     Raises:
         CheckpointError: If stage 2 is not trained yet.
+        ConfigError: If the judge cannot be asked.
         DataError: If an input is missing or malformed, or no row can be made.
+        ServiceError: If the judge refuses for good, or its budget is spent; run again to continue.
     """
     material = read_material(workspace.passages, workspace.synthesis)
     pool, tally = pool_of(material.passages["train"]), Tally()
+    unjudged: list[Reject] = []
+    judges = judging_endpoint(config)
+    meter = Meter(judges, workspace.cache / "spent")
     root = workspace.progress / STEP
     picks = training_picks(
         pool,
@@ -46,6 +54,7 @@ def remine_rows(config: PipelineConfig, workspace: Workspace) -> StepResult:
         workspace,
         progress_folder(root, _fingerprint(config, workspace)),
         lambda: remember(config, workspace, pool.texts),
+        rejects=unjudged,
     )
     with atomic_open(workspace.end_to_end_memory) as stream:
         for question, picked in picks:
@@ -55,10 +64,12 @@ def remine_rows(config: PipelineConfig, workspace: Workspace) -> StepResult:
         if not tally.written["stage3"]:
             raise DataError(f"{workspace.synthesis}: no question of it became a row; see `mine`")
     progress_folder(root, "none")  # nothing is left to continue
-    counts = {"end_to_end_rows": tally.written["stage3"], **tally.negatives()}
+    counts: dict[str, float] = {"end_to_end_rows": tally.written["stage3"], **tally.negatives()}
+    if judges:
+        counts |= {"rejected": len(unjudged), **meter.counts()}
     log.info("rows: %s", ", ".join(f"{name} {count}" for name, count in counts.items()))
-    # What is set aside here was set aside, and told, by `mine`.
-    return StepResult(dict(counts))
+    # The questions that are set aside here were set aside, and told, by `mine`.
+    return StepResult(counts, tuple(unjudged))
 
 
 def _fingerprint(config: PipelineConfig, workspace: Workspace) -> str:

@@ -20,13 +20,16 @@ def keep_unreadable(workspace: Workspace, records: list[Record]) -> None:
 
 
 def asked_endpoints(config: PipelineConfig) -> dict[str, EndpointSettings]:
-    """The endpoints that this step asks, by the sections whose ledgers they write."""
-    asked: dict[str, EndpointSettings] = {}
-    if config.synthesis.teacher:
-        asked["synthesis"] = config.synthesis
-    if config.negatives.llm_check:
-        asked[judge_section(config)] = judge_settings(config)
-    return asked
+    """The endpoints that `mine` asks, by the sections whose ledgers they write."""
+    teacher = {"synthesis": config.synthesis} if config.synthesis.teacher else {}
+    return teacher | judging_endpoint(config)
+
+
+def judging_endpoint(config: PipelineConfig) -> dict[str, EndpointSettings]:
+    """The endpoint that looks at negatives, by the section of its ledger; empty if none does."""
+    if not config.negatives.llm_check:
+        return {}
+    return {judge_section(config): judge_settings(config)}
 
 
 def taught(

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch.nn.functional as F
+from scripted_endpoint import Act, Endpoint, say, serve
 from tiny_workspace import tiny_workspace
 
 from clara_model.errors import CheckpointError
 from configs.schema import PipelineConfig
 from tasks.indexing.build import load_model
+from tasks.llm.spending import BudgetSpent
 from tasks.plan import build_plan
 from tasks.rows.build import mine_rows
 from tasks.rows.remine import remine_rows
@@ -76,6 +79,49 @@ def test_memories_find_their_share_and_rows_keep_their_names(workspace: Workspac
         nearest = sorted(free, key=lambda name: -cosines[int(name[1:])])[:2]
         found = {d for d, by in zip(row["doc_ids"], row["found_by"], strict=True) if by == "memory"}
         assert found == set(nearest)
+
+
+def judged_config(server: Endpoint) -> PipelineConfig:
+    """One dollar for a million tokens asked with; 3 candidates, 2 of them negatives."""
+    judge = {"base_url": server.url, "model": "m", "max_retries": 0, "concurrency": 1,
+             "prices": {"m": {"prompt": 1e6, "completion": 0.0}}, "max_requests": 5}  # fmt: skip
+    settings = config().model_dump(mode="json") | {"workspace": "."}
+    settings["negatives"] |= {"llm_check": True, "judge": judge, "num_candidates": 3}
+    return PipelineConfig.model_validate(settings)
+
+
+def test_what_the_judge_took_is_counted_and_what_it_babbled_on_is_told(
+    workspace: Workspace,
+) -> None:
+    """Three looks, one a question, 7 and 3 tokens each; then the same once more, for nothing."""
+
+    def look(body: dict[str, Any], _: int) -> Act:
+        about_the_first = "Osterly?" in body["messages"][-1]["content"].splitlines()[0]
+        return say("hm" if about_the_first else json.dumps({"answering": []}))
+
+    with serve(look) as server:
+        first = remine_rows(judged_config(server), workspace)
+        again = remine_rows(judged_config(server), workspace)
+    spent = {"requests": 3, "prompt_tokens": 21, "completion_tokens": 9, "cost_usd": 21.0}
+    assert (spent | {"rejected": 1}).items() <= first.counts.items()
+    assert dict.fromkeys(spent, 0).items() <= again.counts.items()
+    (reject,) = first.rejects
+    assert reject.item == "How many ships has Osterly?"
+
+
+def test_the_judges_budget_holds_here_and_a_higher_one_continues(workspace: Workspace) -> None:
+    with serve(lambda body, _: say(json.dumps({"answering": []}))) as server:
+        settings = judged_config(server)
+        assert settings.negatives.judge is not None
+        two = settings.negatives.judge.model_copy(update={"max_requests": 2})
+        tight = settings.model_copy(
+            update={"negatives": settings.negatives.model_copy(update={"judge": two})}
+        )
+        with pytest.raises(BudgetSpent, match=r"raise negatives\.judge\.max_requests"):
+            remine_rows(tight, workspace)
+        assert not workspace.end_to_end_memory.exists()
+        assert remine_rows(settings, workspace).counts["requests"] == 1
+        assert len(server.bodies) == 3
 
 
 def test_without_stage_two_the_step_says_what_is_missing(workspace: Workspace) -> None:
