@@ -11,12 +11,14 @@ from typing import Any
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from clara_model.errors import ConfigError
 from configs.load import load_config
 from configs.schema import ModelSettings, PipelineConfig
 from flows.console import call_flow, run_flow, run_pipeline
+from tasks.evaluation.captions import terminal_lines
 from tasks.evaluation.places import evaluation_folder
 from tasks.travel.mirror import open_workspace
 from tasks.workspace import Workspace
@@ -186,14 +188,18 @@ def _show(settings: PipelineConfig, workspace: Workspace, *, as_json: bool) -> N
     summary = json.loads(text)
     console, names = Console(stderr=as_json), names_of(summary)
     leads = {place["name"]: place["lead"] for place in summary["benchmarks"]}
-    table = Table(title="Leaderboard (95 % interval)", title_justify="left", box=box.SIMPLE_HEAD)
-    for column in ("benchmark", "setting", "system", "n", "metric", "value"):
-        table.add_column(column, no_wrap=column == "value")
     tables = (
         (summary["scores"], None),
         (summary["retrieval"], "recall@1"),
         (summary["reconstruction"], "reconstruction.rougeL"),
     )
+    shown = [row for rows, _ in tables for row in rows]
+    table = Table(
+        title="Leaderboard (95 % interval)", title_justify="left", box=box.SIMPLE_HEAD,
+        caption=escape(terminal_lines(summary, shown)), caption_justify="left",
+    )  # fmt: skip
+    for column in ("benchmark", "setting", "system", "n", "metric", "value"):
+        table.add_column(column, no_wrap=column == "value")
     for rows, metric in tables:
         for row in rows:
             name = metric or leads[row["benchmark"]]

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from configs.schema import PipelineConfig
+from tasks.evaluation.captions import terminal_lines
 from tasks.manifests import Manifest, Step, is_current, read_manifest, recorded_steps
 from tasks.plan import STAGES
 from tasks.workspace import Workspace
@@ -168,10 +169,12 @@ def _scores_table(workspace: Workspace) -> Table:
         "Scores on held-out questions (95 % interval)", "benchmark", "setting", "system", "n",
         "exact match", "F1", "contains",
     )  # fmt: skip
-    for row in _evaluation(workspace).get("scores", []):
+    evaluation = _evaluation(workspace)
+    # Those asked whether they refuse have a table of their own.
+    rows = [row for row in evaluation.get("scores", []) if "em" in row["metrics"]]
+    table.caption = escape(terminal_lines(evaluation, rows))
+    for row in rows:
         metrics = row["metrics"]
-        if "em" not in metrics:  # asked whether they refuse: a table of its own
-            continue
         table.add_row(
             row["benchmark"], row["setting"], _name(row["system"]), str(row["n"]),
             _interval(metrics["em"]), _value(metrics["f1"]), _value(metrics["containment"]),
@@ -185,7 +188,10 @@ def _refusal_table(workspace: Workspace) -> Table:
         "Says that the documents hold no answer (95 % interval)", "system", "n", "refused", "of",
         "in vain (documents, oracle)",
     )  # fmt: skip
-    rows = _evaluation(workspace).get("scores", [])
+    evaluation = _evaluation(workspace)
+    rows = evaluation.get("scores", [])
+    asked = [row for row in rows if row["setting"] == "unanswerable"]
+    table.caption = escape(terminal_lines(evaluation, asked))
     places = {(r["benchmark"], r["setting"], r["system"]): r for r in rows}
     for (_, setting, system), row in places.items():
         if setting == "unanswerable":
@@ -203,7 +209,10 @@ def _retrieval_table(workspace: Workspace) -> Table:
         "Gold passage among the candidates (95 % interval)", "benchmark", "setting", "retriever",
         "n", "Recall@1", "R@3", "R@5", "MRR",
     )  # fmt: skip
-    for row in _evaluation(workspace).get("retrieval", []):
+    evaluation = _evaluation(workspace)
+    rows = evaluation.get("retrieval", [])
+    table.caption = escape(terminal_lines(evaluation, rows))
+    for row in rows:
         metrics = row["metrics"]
         table.add_row(
             row["benchmark"], row["setting"], _name(row["system"]), str(row["n"]),
@@ -233,6 +242,7 @@ def _table(title: str, *columns: str) -> Table:
     table = Table(
         title=title,
         title_justify="left",
+        caption_justify="left",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
         collapse_padding=True,

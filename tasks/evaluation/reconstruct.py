@@ -61,7 +61,7 @@ def plan_rebuilds(
     readers = {e.model: e for e in reversed(entrants) if e.reads_memories}
     found = []
     for name in dict.fromkeys(benchmark.name for benchmark in benchmarks):
-        golds = _gold_passages([b for b in benchmarks if b.name == name])
+        golds = gold_passages(b for b in benchmarks if b.name == name)
         passages = tuple(sorted(golds, key=_digest)[:limit])
         for entrant in entrants:
             if readers.get(entrant.model) is not entrant or not passages:
@@ -146,7 +146,8 @@ def bert_path(path: Path) -> Path:
     return path.with_suffix(".bert.jsonl")
 
 
-def _gold_passages(benchmarks: Iterable[Benchmark]) -> list[str]:
+def gold_passages(benchmarks: Iterable[Benchmark]) -> list[str]:
+    """The distinct gold passages among the candidates of some benchmarks' questions."""
     golds = (
         sample.candidates[i]
         for benchmark in benchmarks

@@ -9,7 +9,8 @@ from typing import Any
 from clara_model.errors import DataError
 from clara_model.evaluation.bootstrap import bootstrap_mean, compare_paired
 from clara_model.evaluation.metrics.reconstruction import reconstruction_scores
-from tasks.evaluation.reconstruct import bert_path, rebuilt_path
+from tasks.evaluation.questions import read_questions
+from tasks.evaluation.reconstruct import bert_path, gold_passages, rebuilt_path
 from tasks.storage import Record, read_records
 
 METRICS = tuple(
@@ -111,6 +112,7 @@ def passage_scores(row: Record) -> dict[str, float]:
 def reconstruction_parts(summary: dict[str, Any], folder: Path, index: Record) -> list[Record]:
     """What the report shows of each benchmark: its rows, and passages with what came of them."""
     written = read_reconstruction(folder, index)
+    questions = read_questions(folder)
     parts = []
     for benchmark in dict.fromkeys(row["benchmark"] for row in summary["reconstruction"]):
         rows = [row for row in summary["reconstruction"] if row["benchmark"] == benchmark]
@@ -120,6 +122,7 @@ def reconstruction_parts(summary: dict[str, Any], folder: Path, index: Record) -
         parts.append({
             "name": benchmark,
             "n": max(row["n"] for row in rows),
+            "pool": len(gold_passages(b for b in questions if b.name == benchmark)),
             "rows": rows,
             "metrics": [metric for metric in METRICS if metric in there],
             "examples": [_example(number, own) for number in range(min(_SHOWN, len(own[0][1])))],

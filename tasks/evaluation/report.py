@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from clara_model.errors import DataError
 from configs.schema import PipelineConfig
+from tasks.evaluation.captions import ALONE, place_of, pool_words
 from tasks.evaluation.charts import curve_chart
 from tasks.evaluation.names import METRIC_GROUPS, SYSTEM_WORDS, names_of
 from tasks.evaluation.places import evaluation_folder
@@ -66,6 +67,7 @@ def write_report(config: PipelineConfig, workspace: Workspace) -> Path:
         benchmarks=benchmark_parts(summary, folder, names),
         costs=_costs(summary),
         reconstruction=reconstruction_parts(summary, folder, index),
+        alone=ALONE,
         paper=published(),
         notes=[note["text"] for note in summary["notes"] if note["about"] == "all"],
     )  # fmt: skip
@@ -167,6 +169,11 @@ def _costs(summary: dict[str, Any]) -> list[Record]:
     for cost in summary["costs"]:
         groups.setdefault((cost["benchmark"], cost["setting"]), []).append(cost)
     return [
-        {"benchmark": benchmark, "setting": setting, "rows": rows}
+        {
+            "benchmark": benchmark,
+            "setting": setting,
+            "rows": rows,
+            "caption": pool_words(place_of(summary, benchmark, setting), summary),
+        }
         for (benchmark, setting), rows in groups.items()
     ]

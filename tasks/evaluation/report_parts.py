@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.evaluation.benchmarks import Benchmark
+from tasks.evaluation.captions import caption
 from tasks.evaluation.charts import Bar, Line, bar_chart, line_chart
 from tasks.evaluation.examples import choose_examples, count_disagreements
 from tasks.evaluation.names import setting_words
@@ -51,18 +52,6 @@ def leaderboard(summary: Summary) -> Record:
     ]
     return {"places": [{**p, "caption": caption(p, summary)} for p in places], "rows": rows,
             "best": best}  # fmt: skip
-
-
-def caption(place: Record, summary: Summary) -> str:
-    """Pool, N, k and n of a table in one line."""
-    fewest, most = place["candidates"]["fewest"], place["candidates"]["most"]
-    candidates = str(most) if fewest == most else f"{fewest} to {most}"
-    ks = sorted({system["k"] for system in summary["systems"]})
-    return (
-        f"n = {place['questions']} questions, N = {candidates} candidates each, "
-        f"k = {' or '.join(map(str, ks))}; pool: {place['pool']['name']}, "
-        f"{place['pool']['size']:,} passages"
-    )
 
 
 def rate_charts(summary: Summary, names: dict[str, str]) -> list[Record]:

@@ -5,16 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from stored_evaluation import stored_evaluation
 
 from clara_model.errors import ConfigError
 from configs.load import load_config
 from flows.evaluation_commands import (
     Asked,
+    _show,
     asked_overrides,
     evaluate_systems,
     split_arguments,
     sweep_overrides,
 )
+from tasks.evaluation.evaluate import rescore
 
 CONFIG = Path(__file__).parents[2] / "configs" / "quickstart.yaml"
 
@@ -70,3 +73,15 @@ def test_models_and_a_sweep_exclude_each_other() -> None:
     with pytest.raises(ConfigError, match="trains its own models; leave out stage1"):
         evaluate_systems(["stage1"], None, Asked(), (), default=CONFIG, sweep="compr_rate=4",
                          force=False, downstream=False, as_json=False)  # fmt: skip
+
+
+def test_leaderboard_states_pool_n_and_k_of_all_that_it_shows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, workspace = stored_evaluation(tmp_path)
+    rescore(config, workspace)
+    _show(config, workspace, as_json=False)
+    shown = " ".join(capsys.readouterr().out.split())
+    for setting in ("oracle", "normal"):
+        assert shown.count(f"hotpotqa, {setting}: N = 4 of 90 passages (hotpotqa), k = 2") == 1
+    assert shown.count("each is written from its own memory alone: N = k = 1") == 1

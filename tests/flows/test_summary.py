@@ -9,7 +9,7 @@ from rich.console import Console
 
 from configs.schema import PipelineConfig
 from flows.summary import print_summary
-from tasks.storage import write_json, write_jsonl
+from tasks.storage import Record, write_json, write_jsonl
 from tasks.workspace import Workspace
 
 
@@ -45,3 +45,43 @@ def test_reasons_that_look_like_markup_are_shown_as_they_are(tmp_path: Path) -> 
     workspace = Workspace(tmp_path)
     write_jsonl(workspace.rejected, [{"step": "synthesize", "item": "p", "reason": "[/INST] ok"}])
     assert "[/INST] ok" in closing_words(workspace)
+
+
+def evaluated(workspace: Workspace) -> None:
+    """Two settings of the user's questions, one of them asked of two systems."""
+
+    def place(setting: str, most: int, size: int) -> Record:
+        return {"name": "documents", "setting": setting, "questions": 20,
+                "candidates": {"fewest": 6, "most": most},
+                "pool": {"name": "the rows' own candidates", "size": size}}  # fmt: skip
+
+    metric = {"value": 0.5, "low": 0.25, "high": 0.75}
+    answers = {"em": metric, "f1": metric, "containment": metric}
+    ranks = {name: metric for name in ("recall@1", "recall@3", "recall@5", "mrr")}
+
+    def row(setting: str, system: str, metrics: Record) -> Record:
+        return {"benchmark": "documents", "setting": setting, "system": system, "n": 20,
+                "metrics": metrics}  # fmt: skip
+
+    write_json(workspace.evaluation / "summary.json", {
+        "systems": [{"id": "stage1", "k": 2}, {"id": "stage3", "k": 2}],
+        "benchmarks": [place("oracle", 8, 1055), place("normal", 6, 90),
+                       place("unanswerable", 6, 30)],
+        "scores": [row("gold", "stage1", answers), row("oracle", "stage1", answers),
+                   row("unanswerable", "stage1", {"refused": metric})],
+        "retrieval": [row("normal", "stage3", ranks)],
+    })  # fmt: skip
+
+
+def test_every_table_of_scores_states_pool_n_and_k_once(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    evaluated(workspace)
+    text = " ".join(closing_words(workspace).split())
+    answers, refusals = text.split("Says that the documents", 1)
+    refusals, retrieval = refusals.split("Gold passage among", 1)
+    # Gold passages alone are given out of oracle's candidates: one line for both.
+    oracle = "documents, oracle: N = 6 to 8 of 1,055 passages (the rows' own candidates), k = 2"
+    assert answers.count(oracle) == text.count(oracle) == 1
+    normal = "documents, normal: N = 6 of 90 passages (the rows' own candidates), k = 2"
+    assert retrieval.count(normal) == text.count(normal) == 1
+    assert refusals.count("documents, unanswerable: N = 6 of 30 passages") == 1

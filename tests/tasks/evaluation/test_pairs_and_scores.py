@@ -11,11 +11,12 @@ from stored_evaluation import QUESTIONS, stored_evaluation
 from clara_model.errors import DataError
 from configs.schema import PipelineConfig
 from tasks.evaluation.benchmarks import Sample, load_benchmarks
+from tasks.evaluation.captions import caption
 from tasks.evaluation.evaluate import rescore
 from tasks.evaluation.pairs import compare
 from tasks.evaluation.published import published_rows
 from tasks.evaluation.questions import read_questions
-from tasks.evaluation.report_parts import caption, leaderboard
+from tasks.evaluation.report_parts import leaderboard
 from tasks.evaluation.score_tags import score_tags
 from tasks.evaluation.scores import (
     leading,

@@ -77,6 +77,18 @@ def test_page_shows_passages_beside_what_came_back(page: Path, tmp_path: Path) -
     assert "gold passages of its questions, drawn by hash: n = 4" in text
 
 
+def test_tables_of_costs_and_reconstruction_state_pool_n_and_k(page: Path) -> None:
+    text = " ".join(page.read_text().split())
+    assert (
+        "timed: n = 8 questions, 2.0 documents each, on CPU (made up); N = 4 candidates each, "
+        "k = 2; pool: hotpotqa, 90 passages"
+    ) in text
+    # Question i has the passages of rivers i and i + 2 for golds: 0 to 41.
+    assert (
+        "drawn by hash: n = 4 of 42; each is written from its own memory alone: N = k = 1" in text
+    )
+
+
 def test_scoring_again_gives_the_same_files(tmp_path: Path) -> None:
     config, workspace = stored_evaluation(tmp_path)
     rescore(config, workspace)
