@@ -121,13 +121,23 @@ def open_index(folder: Path, store_folder: Path, checkpoint_hash: str) -> Passag
         CheckpointError: If there is no index, or it belongs to another model.
         DataError: If a row of it is damaged.
     """
+    passages = list_passages(folder, checkpoint_hash)
+    return PassageIndex(passages, MemoryStore.open(store_folder, checkpoint_hash))
+
+
+def list_passages(folder: Path, checkpoint_hash: str) -> list[Passage]:
+    """The passages of an index.
+
+    Raises:
+        CheckpointError: If there is no index, or it belongs to another model.
+        DataError: If a row of it is damaged.
+    """
     meta = folder / _META
     if not meta.is_file():
         raise CheckpointError(f"{folder}: no index there; run `clara index` first")
     if json.loads(meta.read_text(encoding="utf-8"))["checkpoint_hash"] != checkpoint_hash:
         raise CheckpointError(f"{folder} was made with another model; run `clara index` again")
-    passages = [Passage(**row) for _, row in read_jsonl(folder / _PASSAGES)]
-    return PassageIndex(passages, MemoryStore.open(store_folder, checkpoint_hash))
+    return [Passage(**row) for _, row in read_jsonl(folder / _PASSAGES)]
 
 
 def _replace(path: Path, text: str) -> None:

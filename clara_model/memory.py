@@ -59,7 +59,7 @@ class MemoryStore:
         Raises:
             CheckpointError: If there is none, or it holds another compressor's memories.
         """
-        found = _read_hash(folder)
+        found = read_store_hash(folder)
         if found is None:
             raise CheckpointError(f"{folder} holds no memory store; compress the documents first")
         if found != checkpoint_hash:
@@ -135,7 +135,7 @@ def build_memory(
         ClaraError: If the disk has too little room, or not even one document fits into memory.
     """
     expected = checkpoint_hash or compressor_hash(model)
-    if _read_hash(folder) != expected:
+    if read_store_hash(folder) != expected:
         _start_anew(folder, expected)
     _drop_damaged(folder)
     store = MemoryStore(folder, expected)
@@ -232,7 +232,8 @@ def _shard_paths(folder: Path) -> list[Path]:
     return sorted(folder.glob("shard-*.safetensors"))
 
 
-def _read_hash(folder: Path) -> str | None:
+def read_store_hash(folder: Path) -> str | None:
+    """Whose memories a folder holds; None where there is no store, or it is damaged."""
     path = folder / _META
     if not path.is_file():
         return None

@@ -24,7 +24,9 @@ def ask_question(question: str, config: Path, overrides: Sequence[str], *, as_js
     from tasks.indexing.build import open_answering
 
     workspace = open_workspace(settings, ["models/base", "models/stage3", "memory"])
-    model, index = open_answering(workspace, settings.model)
+    # The memories of a remote workspace stay where they were made.
+    complete = settings.remote is not None
+    model, index = open_answering(workspace, settings.model, complete=complete)
     serving = settings.serving
     found = answer(
         question, model, index, top_n=serving.top_n, max_new_tokens=serving.max_new_tokens

@@ -64,19 +64,45 @@ def build_index(config: PipelineConfig, workspace: Workspace) -> StepResult:
 
 
 def open_answering(
-    workspace: Workspace, settings: ModelSettings | None = None
+    workspace: Workspace, settings: ModelSettings | None = None, *, complete: bool = False
 ) -> tuple[Clara, PassageIndex]:
     """The final model and its index, ready for `clara_model.answering.answer`.
+
+    Args:
+        workspace: Where they are.
+        settings: How the base was loaded for training; None for the defaults.
+        complete: See `open_passages`.
 
     Raises:
         CheckpointError: If model or index are missing, or do not belong together.
     """
-    from clara_model.index import open_index
-    from clara_model.memory import compressor_hash
-
     model = load_model(workspace, settings=settings)
-    folder = workspace.memory / "index"
-    return model, open_index(folder, store_folder(workspace), compressor_hash(model))
+    index = workspace.memory / "index"
+    return model, open_passages(model, index, store_folder(workspace), complete=complete)
+
+
+def open_passages(
+    model: Clara, index: Path, store: Path, *, complete: bool = False
+) -> PassageIndex:
+    """The index of a model.
+
+    Args:
+        model: Who made it.
+        index: Its folder.
+        store: The folder of the memories.
+        complete: Compress first what the store lacks: memories stay on the machine that made them.
+
+    Raises:
+        CheckpointError: If the index is missing, or another model's.
+    """
+    from clara_model.index import list_passages, open_index
+    from clara_model.memory import build_memory, compressor_hash, read_store_hash
+
+    key = compressor_hash(model)
+    if complete and read_store_hash(store) in (None, key):  # another's may be in use
+        texts = [passage.text for passage in list_passages(index, key)]
+        build_memory(model, texts, store, batch_size=_COMPRESS_BATCH, checkpoint_hash=key)
+    return open_index(index, store, key)
 
 
 def load_model(

@@ -17,10 +17,12 @@ from tasks.tracking.address import has_own_database, open_client, require_listen
 from tasks.tracking.versions import (
     CANDIDATE,
     CHAMPION,
+    FOLDER_TAG,
     STAGE_TAG,
     aliased_versions,
     version_by_alias,
 )
+from tasks.travel.registered import fetch_version, is_remote, local_folder
 from tasks.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -89,7 +91,7 @@ def promote(
     elif force:
         promoted, reason = True, "--force"
     else:
-        comparison = compare_versions(wanted, champion, metric=metric, setting=setting)
+        comparison = compare_versions(config, wanted, champion, metric=metric, setting=setting)
         promoted = comparison.shown and comparison.difference > 0
         reason = _words(comparison, metric)
     if promoted:
@@ -99,15 +101,20 @@ def promote(
 
 
 def compare_versions(
-    first: ModelVersion, second: ModelVersion, *, metric: Metric, setting: str
+    config: PipelineConfig,
+    first: ModelVersion,
+    second: ModelVersion,
+    *,
+    metric: Metric,
+    setting: str,
 ) -> Comparison:
     """The paired test of two versions on the questions that both have answered.
 
     Raises:
         DataError: If predictions are missing, or none are of the same question.
     """
-    ours = _scores(first, metric, setting)
-    theirs = _scores(second, metric, setting)
+    ours = _scores(config, first, metric, setting)
+    theirs = _scores(config, second, metric, setting)
     common = sorted(ours.keys() & theirs.keys())
     if not common:
         raise DataError(
@@ -117,9 +124,16 @@ def compare_versions(
     return compare_paired([ours[q] for q in common], [theirs[q] for q in common])
 
 
-def version_folder(version: ModelVersion) -> Path | None:
-    """Where a version keeps weights and predictions, if that is on this machine."""
-    parts = urlsplit(version.tags.get("clara.folder", ""))
+def version_folder(config: PipelineConfig, version: ModelVersion) -> Path | None:
+    """Where a version keeps weights and predictions, if that is on this machine.
+
+    Of one that lies on an object store it is the local copy, as far as that was fetched.
+    """
+    address = version.tags.get(FOLDER_TAG, "")
+    if is_remote(address):
+        folder = local_folder(address, config)
+        return folder if folder.is_dir() else None
+    parts = urlsplit(address)
     if parts.scheme != "file":
         return None
     folder = Path(unquote(parts.path))
@@ -154,15 +168,19 @@ def _find(client: MlflowClient, name: str, version: str | None) -> ModelVersion:
     return known[version]
 
 
-def _scores(version: ModelVersion, metric: Metric, setting: str) -> dict[Question, float]:
+def _scores(
+    config: PipelineConfig, version: ModelVersion, metric: Metric, setting: str
+) -> dict[Question, float]:
     """A value a question, from the predictions that the version keeps."""
-    folder = version_folder(version)
+    if is_remote(address := version.tags.get(FOLDER_TAG, "")):
+        fetch_version(address, config, only="predictions")
+    folder = version_folder(config, version)
     scores: dict[Question, float] = {}
     for benchmark, row in _predictions(folder, setting) if folder else ():
         question = (benchmark, str(row["id"]), str(row["question"]))
         scores[question] = score(_METRICS[metric], row["answer"], row["golds"])
     if not scores:
-        place = version.tags.get("clara.folder", "an unknown place")
+        place = version.tags.get(FOLDER_TAG, "an unknown place")
         raise DataError(
             f"version {version.version} has no predictions of setting '{setting}' in {place}: run "
             "`clara evaluate` in its workspace, on this machine, or use --force"
@@ -196,5 +214,5 @@ def aliased_folders(config: PipelineConfig, workspace: Workspace) -> set[Path]:
     if has_own_database(config) and not (workspace.root / "mlflow.db").is_file():
         return set()
     client, name = _client(config, workspace), config.tracking.registered_model
-    folders = (version_folder(version) for version in aliased_versions(client, name))
+    folders = (version_folder(config, version) for version in aliased_versions(client, name))
     return {folder.resolve() for folder in folders if folder is not None}

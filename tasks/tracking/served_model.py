@@ -18,19 +18,23 @@ class AnsweringModel(PythonModel):
     """Answers questions from the index, or from documents that come with a question."""
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Load the weights, and the index if the version has one."""
+        """Load the weights, and the index if the version has one; fetch what is not here."""
         import torch
 
         from clara_model import Clara
         from clara_model.errors import CheckpointError
-        from clara_model.index import open_index
-        from clara_model.memory import compressor_hash
 
-        folder = Path(context.model_config["version"])
+        place = context.model_config["version"]
+        if is_fetched := "://" in place:
+            from tasks.travel.registered import fetch_version
+
+            folder = fetch_version(place)
+        else:
+            folder = Path(place)
         if not (folder / "version.json").is_file():
             raise CheckpointError(f"{folder}: this version's weights are not on this machine")
         self.version = json.loads((folder / "version.json").read_text(encoding="utf-8"))
-        parts = {name: Path(path) for name, path in self.version["parts"].items()}
+        parts = {name: folder / path for name, path in self.version["parts"].items()}
         self.model = Clara.from_pretrained(
             parts["model"],
             base_model=parts["base"],
@@ -41,8 +45,11 @@ class AnsweringModel(PythonModel):
         )
         self.index = None
         if "index" in parts:
-            key = compressor_hash(self.model)
-            self.index = open_index(parts["index"], parts["store"], key)
+            from tasks.indexing.build import open_passages
+
+            self.index = open_passages(
+                self.model, parts["index"], parts["store"], complete=is_fetched
+            )
 
     # Without hints: MLflow would read them as a schema, and refuse what it cannot express.
     def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]

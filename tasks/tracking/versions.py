@@ -15,6 +15,7 @@ CANDIDATE = "candidate"
 CHAMPION = "champion"
 FINGERPRINT_TAG = "clara.fingerprint"
 STAGE_TAG = "clara.stage"
+FOLDER_TAG = "clara.folder"
 
 _CODE = Path(__file__).with_name("served_model.py")
 
@@ -27,8 +28,8 @@ def add_version(client: MlflowClient, run_id: str, record: dict[str, Any]) -> No
     Args:
         client: Where to.
         run_id: The run it came from.
-        record: `name` of the registered model, `folder` of the version, `tags` (the fingerprint
-            among them), and `alias` or None.
+        record: `name` of the registered model, `folder` of the version (its address, if it lies on
+            an object store), `tags` (the fingerprint among them), and `alias` or None.
     """
     from mlflow.exceptions import MlflowException
 
@@ -40,7 +41,7 @@ def add_version(client: MlflowClient, run_id: str, record: dict[str, Any]) -> No
             raise
     version = find_version(client, name, tags[STAGE_TAG], tags[FINGERPRINT_TAG])
     if version is None:
-        source = _upload(client, run_id, Path(record["folder"]))
+        source = _upload(client, run_id, record["folder"])
         version = client.create_model_version(name, source, run_id, tags)
     for key, value in tags.items():
         if version.tags.get(key) != value:  # scores come with each evaluation
@@ -86,7 +87,7 @@ def aliased_versions(client: MlflowClient, name: str) -> list[ModelVersion]:
     return [client.get_model_version(name, version) for version in set(aliases.values())]
 
 
-def write_served_model(version: Path, folder: Path) -> None:
+def write_served_model(version: str, folder: Path) -> None:
     """Write an MLflow model of code, not of pickles, that answers from a version's folder."""
     from mlflow import pyfunc
     from mlflow.models import Model
@@ -97,15 +98,15 @@ def write_served_model(version: Path, folder: Path) -> None:
     model = Model()
     pyfunc.add_to_model(
         model, loader_module="mlflow.pyfunc.loaders.code_model", model_code_path=_CODE.name,
-        model_config={"version": str(version)}, streamable=False,
+        model_config={"version": version}, streamable=False,
     )  # fmt: skip
     model.save(str(folder / "MLmodel"))
 
 
-def _upload(client: MlflowClient, run_id: str, version: Path) -> str:
+def _upload(client: MlflowClient, run_id: str, version: str) -> str:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "model"
         write_served_model(version, folder)
-        place = f"model/{version.name}"
+        place = f"model/{version.rpartition('/')[2]}"
         client.log_artifacts(run_id, str(folder), place)
     return f"{client.get_run(run_id).info.artifact_uri}/{place}"

@@ -40,7 +40,8 @@ class Mirror:
 
 
 @cache
-def _open_remote(uri: str) -> Remote:
+def open_remote(uri: str) -> Remote:
+    """The one connection of this process to a store's folder."""
     return Remote(uri)
 
 
@@ -48,7 +49,7 @@ def open_mirror(config: PipelineConfig, workspace: Workspace) -> Mirror | None:
     """The mirror that a workspace is; None for an ordinary folder."""
     if config.remote is None:
         return None
-    return Mirror(_open_remote(config.remote), workspace)
+    return Mirror(open_remote(config.remote), workspace)
 
 
 def open_workspace(config: PipelineConfig, fetch: Sequence[str] = ()) -> Workspace:
@@ -133,7 +134,7 @@ def fetch_paths(mirror: Mirror, paths: Iterable[Path]) -> int:
             (root / folder).mkdir(parents=True, exist_ok=True)
     here = hash_files([p for name in wanted if (p := root / name).is_file()], mirror.workspace)
     missing = {n: e for n, e in wanted.items() if here.get(root / n) != e["sha256"]}
-    _require_room(mirror, sum(entry["size"] for entry in missing.values()))
+    require_room(mirror, sum(entry["size"] for entry in missing.values()))
     for name, entry in missing.items():
         mirror.remote.download(name, root / name, entry["sha256"])
     for folder in state.folders:
@@ -193,7 +194,12 @@ def _parse(content: bytes | None) -> Manifest | None:
     return manifest if whole else None
 
 
-def _require_room(mirror: Mirror, size: int) -> None:
+def require_room(mirror: Mirror, size: int) -> None:
+    """Refuse to fetch what the disk has no room for.
+
+    Raises:
+        ClaraError: If so many bytes are more than are free.
+    """
     free = free_bytes(mirror.workspace.root)
     if size > free:
         raise ClaraError(
