@@ -10,7 +10,7 @@ from configs.base import ENDPOINT_NEUTRAL, EndpointSettings, Settings
 
 # What endpoints of chat models can be told, and requests for embeddings do not heed.
 _FOR_CHAT_ONLY = (
-    "max_cost", "max_requests", "requests_per_minute", "tokens_per_minute", "prices", "extra_body",
+    "max_cost", "max_requests", "requests_per_minute", "tokens_per_minute", "extra_body",
 )  # fmt: skip
 STRATEGIES = ("bm25", "dense", "memory", "random", "same_document")
 

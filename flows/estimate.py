@@ -16,11 +16,22 @@ from configs.base import EndpointSettings
 from configs.load import load_config
 from configs.schema import PipelineConfig
 from tasks.llm.estimate import Line, count_images, estimate_captions, estimate_synthesis, find_texts
+from tasks.llm.estimate_mining import (
+    assume_questions,
+    count_questions,
+    estimate_duplicates,
+    estimate_mining,
+    estimate_remining,
+    find_questions,
+    own_judge,
+)
 from tasks.llm.spending import Spending
 from tasks.manifests import is_current
 from tasks.plan import build_plan, require_input
 from tasks.travel.mirror import open_workspace
 from tasks.workspace import Workspace
+
+_READ = ("raw_knowledge.jsonl", "passages.jsonl", "synthesis.jsonl")
 
 
 def show_estimate(
@@ -29,19 +40,19 @@ def show_estimate(
     """Print what some steps would ask of their endpoints.
 
     Args:
-        steps: "caption", "synthesize" or both.
+        steps: Of "caption", "synthesize", "mine" and "remine"; what is not planned is left out.
         config: Configuration file.
         overrides: Values of the configuration to replace.
         as_json: JSON on standard output in place of the table.
     """
     settings = load_config(config, overrides)
-    workspace = open_workspace(settings, ["raw_knowledge.jsonl", "passages.jsonl"])
+    workspace = open_workspace(settings, _READ)
     if not workspace.raw_knowledge.is_file():
         require_input(settings)
     plan = build_plan(settings, workspace)
     lines: list[Line] = []
     notes: list[str] = []
-    for step in steps:
+    for step in (step for step in steps if step in plan):
         if is_current(plan[step], workspace):
             notes.append(f"{step}: up to date, nothing is left to send")
             continue
@@ -70,15 +81,29 @@ def _estimate(step: str, settings: PipelineConfig, workspace: Workspace) -> tupl
             return [], "caption: captioning.enabled is false, nothing is sent"
         images, origin = count_images(settings, workspace)
         note = f"caption: {images:,} pictures, from {origin}"
-        return estimate_captions(captioning, images), note + _spent(captioning, step, workspace)
+        return estimate_captions(captioning, images), note + _spent(
+            captioning, "captioning", workspace
+        )
     source = find_texts(settings, workspace)
-    note = f"synthesize: {source.number:,} passages, from {source.origin}"
-    return estimate_synthesis(settings, source), note + _spent(settings.synthesis, step, workspace)
+    if step == "synthesize":
+        # How many questions there are is what this step will decide.
+        repeats = estimate_duplicates(settings, assume_questions(source))
+        note = f"synthesize: {source.number:,} passages, from {source.origin}"
+        spent = _spent(settings.synthesis, "synthesis", workspace)
+        return estimate_synthesis(settings, source) + repeats, note + spent
+    questions = find_questions(settings, source, workspace)
+    estimate = estimate_mining if step == "mine" else estimate_remining
+    lines = estimate(settings, questions)
+    if not lines:
+        return [], f"{step}: no endpoint is asked, nothing is sent"
+    number = round(count_questions(settings, questions))
+    note = f"{step}: {number:,} questions, from {questions.origin}"
+    judge = own_judge(settings)
+    return lines, note + (_spent(judge, "negatives.judge", workspace) if judge else "")
 
 
-def _spent(settings: EndpointSettings, step: str, workspace: Workspace) -> str:
-    """What the step has cost already: its finished requests are not paid again."""
-    section = {"caption": "captioning", "synthesize": "synthesis"}[step]
+def _spent(settings: EndpointSettings, section: str, workspace: Workspace) -> str:
+    """What a section has cost already: its finished requests are not paid again."""
     spending = Spending(settings, section, workspace.cache / "spent")
     if not spending.total:
         return ""

@@ -35,7 +35,7 @@ def run(
     Example: `clara run --set extraction.input=my_documents --set workspace=data/mine`
     """
     if estimate:
-        _estimate(("caption", "synthesize"), config, overrides, json)
+        _estimate(("caption", "synthesize", "mine", "remine"), config, overrides, json)
         return
     from flows.console import run_pipeline
 
@@ -121,7 +121,7 @@ def _add_asking_step(name: str, title: str) -> None:
 _add_step("extract", "Documents to Markdown text and images (raw_knowledge.jsonl).")
 _add_asking_step("caption", "Images to text through a vision model (captions.jsonl).")
 _add_asking_step("synthesize", "Texts to passages; passages to questions, answers and paraphrases.")
-_add_step("mine", "Hard negatives, training rows of the three stages, held-out benchmark.")
+_add_asking_step("mine", "Hard negatives, training rows of the three stages, held-out benchmark.")
 
 
 @steps.command(rich_help_panel="Steps")

@@ -1,4 +1,4 @@
-"""What the data steps would ask for, and what it would cost, before anything is sent.
+"""What captions and synthesis would ask for, and what it would cost, before anything is sent.
 
 The prompts are the real ones, built from the passages; how long replies are and how many rounds a
 passage takes is assumed.
@@ -31,8 +31,8 @@ _SHORTEST_FACT = 8
 # A passage is filled to this share of its length: sentences are never cut.
 _FILLED = 0.8
 # A question or answer in JSON, besides its text.
-_FRAME_TOKENS = 12
-_ANSWER_TOKENS = 8
+FRAME_TOKENS = 12
+ANSWER_TOKENS = 8
 _CAPTION_TOKENS = 250
 _HINT_TOKENS = 100
 # More passages than these are sampled evenly.
@@ -67,7 +67,9 @@ class Source:
 
 
 @dataclass(frozen=True)
-class _Call:
+class Call:
+    """A request that is sent `times` times, on an average."""
+
     role: Role
     messages: Messages
     completion_tokens: int
@@ -79,21 +81,18 @@ def estimate_captions(settings: EndpointSettings, images: int) -> list[Line]:
     if not images:
         return []
     words = show_picture(b"")
-    call = _Call("vision", words, _CAPTION_TOKENS, images)
-    return _sum("caption", settings, [call], extra_prompt=_HINT_TOKENS)
+    call = Call("vision", words, _CAPTION_TOKENS, images)
+    return sum_calls("caption", settings, [call], extra_prompt=_HINT_TOKENS)
 
 
 def estimate_synthesis(config: PipelineConfig, source: Source) -> list[Line]:
-    """The synthesis step over all texts; teacher answers, where asked for, as part of mining."""
+    """The synthesis step over all texts, but for the embeddings that find repeated questions."""
     settings = usable_settings(config)
     if not source.texts:
         return []
     scale = source.number / len(source.texts)
     calls = (call for text in source.texts for call in _about(text, settings))
-    lines = _sum("synthesize", settings, calls, scale)
-    if settings.teacher:
-        lines += _sum("mine", settings, _teaching(config, source), scale)
-    return lines
+    return sum_calls("synthesize", settings, calls, scale)
 
 
 def find_texts(config: PipelineConfig, workspace: Workspace) -> Source:
@@ -125,77 +124,67 @@ def count_images(config: PipelineConfig, workspace: Workspace) -> tuple[int, str
     return len(files), "picture files; those inside documents are known after extraction"
 
 
-def _about(text: str, settings: SynthesisSettings) -> Iterator[_Call]:
+def _about(text: str, settings: SynthesisSettings) -> Iterator[Call]:
     """What is asked about one passage, as in `tasks.synthesis.protocol` and `beyond`."""
-    facts = _facts(text)
-    yield _Call("questions", build_messages("facts", [text]), _reply(facts))
+    facts = facts_of(text)
+    yield Call("questions", build_messages("facts", [text]), _reply(facts))
     simple = facts[: settings.simple_questions]
     yield from _round("simple_qa", "simple", [text], simple, {"facts": facts}, _ROUNDS)
     covered: Lists = {"facts": facts, "pairs": simple}
     coverage = build_messages("coverage", [text], lists=covered)
-    yield _Call("verification", coverage, 3 * len(facts) + _FRAME_TOKENS, _ROUNDS)
+    yield Call("verification", coverage, 3 * len(facts) + FRAME_TOKENS, _ROUNDS)
     if len(facts) > 1 and settings.complex_questions:
         joined = facts[: settings.complex_questions]
         yield from _round("complex_qa", "complex", [text], joined, {"facts": facts}, _ROUNDS)
     if settings.paraphrase:
-        yield _Call("questions", build_messages("paraphrase", [text]), _reply([text]), _ROUNDS)
+        yield Call("questions", build_messages("paraphrase", [text]), _reply([text]), _ROUNDS)
         lists: Lists = {"facts": facts, "paraphrase": [text]}
         check = build_messages("verify_paraphrase", [text], lists=lists)
-        yield _Call("verification", check, 2 * _FRAME_TOKENS, _ROUNDS)
+        yield Call("verification", check, 2 * FRAME_TOKENS, _ROUNDS)
     foreign = facts[: settings.cross_lingual_questions]
     share = settings.cross_lingual_share
     yield from _round("cross_lingual", "cross_lingual", [text], foreign, {}, share)
     both = facts[: settings.joint_questions]
     yield from _round("joint_qa", "joint", [text, text], both, {}, settings.joint_share)
     share = settings.unanswerable_share
-    yield _Call("questions", build_messages("unanswerable", [text]), _reply(facts[:1]), share)
+    yield Call("questions", build_messages("unanswerable", [text]), _reply(facts[:1]), share)
     known = build_messages("answer", [text], lists={"questions": facts[:1]})
-    yield _Call("verification", known, _ANSWER_TOKENS + _FRAME_TOKENS, 3 * share)
+    yield Call("verification", known, ANSWER_TOKENS + FRAME_TOKENS, 3 * share)
 
 
 def _round(
     task: Task, kind: Kind, texts: list[str], questions: list[str], lists: Lists, times: float
-) -> Iterator[_Call]:
+) -> Iterator[Call]:
     """Questions (as long as the facts that they ask for), their answers, and the check."""
     if not questions or not times:
         return
     asked = build_messages(task, texts, number=len(questions), lists=lists)
-    yield _Call("questions", asked, _reply(questions), times)
+    yield Call("questions", asked, _reply(questions), times)
     answers = build_messages("answer", texts, lists={"questions": questions})
-    per_answer = _ANSWER_TOKENS + _FRAME_TOKENS
-    yield _Call("questions", answers, len(questions) * per_answer, times)
+    per_answer = ANSWER_TOKENS + FRAME_TOKENS
+    yield Call("questions", answers, len(questions) * per_answer, times)
     check = build_messages("verify", texts, kind=kind, lists={"pairs": questions})
-    yield _Call("verification", check, len(questions) * (_ANSWER_TOKENS + per_answer), times)
+    yield Call("verification", check, len(questions) * (ANSWER_TOKENS + per_answer), times)
 
 
-def _teaching(config: PipelineConfig, source: Source) -> Iterator[_Call]:
-    settings = config.synthesis
-    for text in source.texts:
-        facts = _facts(text)
-        rows = min(len(facts), settings.simple_questions) + settings.complex_questions
-        documents = [text] * config.model.generation_top_k
-        messages = build_messages("teach", documents, lists={"questions": facts[:1]})
-        train = 1.0 - settings.benchmark_share
-        yield _Call("teacher", messages, _ANSWER_TOKENS + _FRAME_TOKENS, rows * train)
-
-
-def _facts(text: str) -> list[str]:
+def facts_of(text: str) -> list[str]:
     """One a sentence, which is what models list, roughly; always one."""
     parts = [part for part in map(str.strip, _SENTENCE_END.split(text)) if part]
     return [part for part in parts if count_text(part) >= _SHORTEST_FACT] or [text.strip()]
 
 
 def _reply(items: Iterable[str]) -> int:
-    return sum(count_text(item) + _FRAME_TOKENS for item in items)
+    return sum(count_text(item) + FRAME_TOKENS for item in items)
 
 
-def _sum(
+def sum_calls(
     step: str,
     settings: EndpointSettings,
-    calls: Iterable[_Call],
+    calls: Iterable[Call],
     scale: float = 1.0,
     extra_prompt: int = 0,
 ) -> list[Line]:
+    """Calls by model; each stands for `scale` of its kind, and takes `extra_prompt` tokens more."""
     totals: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
     for call in calls:
         times = call.times * scale
@@ -204,14 +193,17 @@ def _sum(
         totals[settings.model_for(call.role)] = [
             a + times * b for a, b in zip(total, numbers, strict=True)
         ]
-    lines = []
-    for model, (number, prompt, completion) in totals.items():
-        price = settings.price_of(model)
-        cost = None
-        if price is not None:
-            cost = (prompt * price.prompt + completion * price.completion) / 1e6
-        lines.append(Line(step, model, round(number), round(prompt), round(completion), cost))
-    return lines
+    return [line_of(step, settings, model, total) for model, total in totals.items()]
+
+
+def line_of(step: str, settings: EndpointSettings, model: str, total: Sequence[float]) -> Line:
+    """Calls, tokens in and tokens out of a model, and what they cost where that is known."""
+    number, prompt, completion = total
+    price = settings.price_of(model)
+    cost = None
+    if price is not None:
+        cost = (prompt * price.prompt + completion * price.completion) / 1e6
+    return Line(step, model, round(number), round(prompt), round(completion), cost)
 
 
 def _sampled(texts: list[str], origin: str) -> Source:

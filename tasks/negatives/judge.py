@@ -60,6 +60,15 @@ def judge_section(config: PipelineConfig) -> str:
     return "synthesis" if config.negatives.judge is None else "negatives.judge"
 
 
+def build_look(question: str, texts: Sequence[str]) -> list[dict[str, str]]:
+    """The messages that ask which of some texts answer a question."""
+    numbered = "\n\n".join(f"[{number}] {text}" for number, text in enumerate(texts, 1))
+    return [
+        {"role": "system", "content": _INSTRUCTION},
+        {"role": "user", "content": f"Question: {question}\n\n{numbered}"},
+    ]
+
+
 def check_block(
     pool: PassagePool,
     block: Sequence[Asked],
@@ -132,11 +141,7 @@ async def _ask_one(
     """The positions that answer, or why there is no verdict."""
     if not positions:
         return set()
-    numbered = "\n\n".join(f"[{number}] {text}" for number, text in enumerate(texts, 1))
-    messages = [
-        {"role": "system", "content": _INSTRUCTION},
-        {"role": "user", "content": f"Question: {question}\n\n{numbered}"},
-    ]
+    messages = build_look(question, texts)
     model = client.settings.model_for("verification")
     try:
         reply = await client.ask(

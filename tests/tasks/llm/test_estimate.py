@@ -14,6 +14,12 @@ from tasks.llm.estimate import (
     estimate_synthesis,
     find_texts,
 )
+from tasks.llm.estimate_mining import (
+    estimate_duplicates,
+    estimate_mining,
+    estimate_remining,
+    find_questions,
+)
 from tasks.workspace import Workspace
 
 PLAIN = {
@@ -41,6 +47,12 @@ def estimate(settings):
     return {(line.step, line.model): line for line in lines}
 
 
+def mining(settings, find=estimate_mining):
+    workspace = Workspace(settings.workspace)
+    questions = find_questions(settings, find_texts(settings, workspace), workspace)
+    return {line.model: line for line in find(settings, questions)}
+
+
 def test_simple_questions_of_ten_passages(tmp_path):
     """Facts once; questions, answers, check and coverage one and a quarter times each."""
     write_passages(tmp_path, *[TWO_FACTS] * 10)
@@ -59,8 +71,68 @@ def test_paraphrase_and_complex_questions_add_their_calls(tmp_path):
 def test_teacher_is_asked_about_training_rows_only(tmp_path):
     """Two one-fact questions a passage, a fifth of the sources held out."""
     write_passages(tmp_path, *[TWO_FACTS] * 10)
-    lines = estimate(config(tmp_path, teacher=True, benchmark_share=0.2))
-    assert lines["mine", "writer"].calls == 10 * 2 * 0.8
+    lines = mining(config(tmp_path, teacher=True, benchmark_share=0.2))
+    assert lines["writer"].calls == 10 * 2 * 0.8
+
+
+def with_negatives(settings, **negatives):
+    values = settings.model_dump(mode="json")
+    return PipelineConfig.model_validate(values | {"negatives": {"num_candidates": 5, **negatives}})
+
+
+def test_judge_looks_once_at_every_question_and_again_at_what_was_replaced(tmp_path):
+    """Twenty questions, a quarter of them with a second look at a single passage."""
+    write_passages(tmp_path, *[TWO_FACTS] * 10)
+    judge = {"base_url": "http://127.0.0.1:1/v1", "model": "referee",
+             "prices": {"referee": {"prompt": 1e6, "completion": 0.0}}}  # fmt: skip
+    settings = with_negatives(config(tmp_path, benchmark_share=0.2), llm_check=True, judge=judge)
+    line = mining(settings)["referee"]
+    assert line.calls == 20 + 5
+    # A passage is 80 signs, so 20 tokens; four of them in a look, one in a second one.
+    passages = 20 * 4 * 20 + 5 * 20
+    assert passages < line.prompt_tokens < passages + 25 * 120
+    assert line.cost_usd == pytest.approx(line.prompt_tokens)
+    # With memories the training questions are looked at once more: four fifths.
+    assert mining(settings, estimate_remining)["referee"].calls == 20
+    without = with_negatives(config(tmp_path))
+    assert mining(without) == mining(without, estimate_remining) == {}
+
+
+def test_few_passages_leave_few_to_look_at(tmp_path):
+    write_passages(tmp_path, *[TWO_FACTS] * 2)
+    few = with_negatives(config(tmp_path), llm_check=True)
+    # One negative each, in the first look as in the second.
+    assert mining(few)["judge"].calls == 4 + 1
+
+
+def test_embeddings_are_of_each_passage_and_question_once(tmp_path):
+    """200 passages and 400 questions, 64 a request; repeats are looked for among questions."""
+    write_passages(tmp_path, *[TWO_FACTS] * 200)
+    vectors = {"base_url": "http://127.0.0.1:1/v1", "model": "vectors",
+               "prices": {"vectors": {"prompt": 1e6, "completion": 0.0}}}  # fmt: skip
+    both = with_negatives(
+        config(tmp_path, embedding=vectors), dense=vectors, strategies={"dense": 1.0}
+    )
+    line = mining(both)["vectors"]
+    assert line.calls == 7 + 4
+    assert line.completion_tokens == 0
+    assert line.cost_usd == line.prompt_tokens
+    (repeats,) = mining(both, estimate_duplicates).values()
+    assert (repeats.step, repeats.calls) == ("synthesize", 7)
+    assert line.prompt_tokens - repeats.prompt_tokens == 200 * 20
+    here = with_negatives(
+        config(tmp_path), dense={"local_model": "folder"}, strategies={"dense": 1.0}
+    )
+    assert mining(here) == {}  # nothing is sent
+
+
+def test_written_questions_are_better_than_assumed_ones(tmp_path):
+    """Three of them were written, where twenty are assumed."""
+    write_passages(tmp_path, *[TWO_FACTS] * 10)
+    row = {"passage_id": "0", "simple": [{}, {}], "unanswerable": [{}], "paraphrase": "x"}
+    (tmp_path / "synthesis.jsonl").write_text(json.dumps(row) + "\n")
+    settings = with_negatives(config(tmp_path), llm_check=True)
+    assert mining(settings)["judge"].calls == round(3 * 1.25)
 
 
 def test_joint_questions_cost_nothing_where_a_row_shows_one_document(tmp_path):
@@ -147,7 +219,7 @@ def test_shown_as_json_and_as_a_table_without_a_request(tmp_path, capsys):
     assert record["cost_usd"] > 0
     assert {line["model"] for line in record["lines"]} == {"gpt-4.1-mini"}
     overrides = ["synthesis.teacher=true"]
-    show_estimate(("synthesize",), tmp_path / "c.yaml", overrides, as_json=False)
+    show_estimate(("synthesize", "mine", "remine"), tmp_path / "c.yaml", overrides, as_json=False)
     page = capsys.readouterr().out
     assert "unknown" in page
     assert "without other, whose price is not known" in page

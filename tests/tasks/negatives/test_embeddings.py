@@ -182,7 +182,7 @@ def test_a_refusal_says_what_the_provider_said_and_what_to_do(
 @pytest.mark.parametrize(
     "option",
     [{"max_cost": 1.0}, {"max_requests": 9}, {"requests_per_minute": 9}, {"tokens_per_minute": 9},
-     {"prices": {"m": {"prompt": 1.0, "completion": 0.0}}}, {"extra_body": {"user": "a"}}],
+     {"extra_body": {"user": "a"}}],
 )  # fmt: skip
 def test_what_embedding_requests_would_not_heed_is_refused(option: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match=f"{next(iter(option))}: not heeded"):
