@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import PurePath
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.tree import Tree
 
+# What a page of a file is called; boxes of pictures are in pixels.
+_PAGES = {".pptx": "slide", ".tif": "frame", ".tiff": "frame"}
+_PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 _LONG = 1200  # characters of a request or reply that are shown; --json has all
 
 
@@ -33,15 +38,11 @@ def print_trace(console: Console, trace: dict[str, Any]) -> None:
 
 
 def _add_passage(tree: Tree, passage: dict[str, Any]) -> None:
-    place = [passage["source"]]
-    if passage.get("page"):
-        place.append(f"page {passage['page']}")
-    if passage.get("heading"):
-        place.append(passage["heading"])
-    branch = tree.add(f"passage [bold]{escape(passage['id'])}[/]  {escape(', '.join(place))}")
+    source = passage["source"]
+    place = ", ".join([source, *_place(passage, source)])
+    branch = tree.add(f"passage [bold]{escape(passage['id'])}[/]  {escape(place)}")
     if passage.get("box"):
-        left, top, right, bottom = (f"{value:g}" for value in passage["box"])
-        branch.add(f"box on the page: left {left}, top {top}, right {right}, bottom {bottom} pt")
+        branch.add(f"box on the {_page(source)}: {_box(passage['box'], source)}")
     if passage["shown_as_document"]:
         numbers = ", ".join(str(place) for place in passage["shown_as_document"])
         branch.add(f"shown as document {numbers}")
@@ -49,9 +50,31 @@ def _add_passage(tree: Tree, passage: dict[str, Any]) -> None:
         branch.add(f"file: {escape(passage['document']['file_path'])}")
     for image in passage["images"]:
         model = f" ({image['model']})" if image.get("model") else ""
-        branch.add(f"image: {escape(str(image.get('image')))}{escape(model)}")
+        shown = branch.add(f"image: {escape(str(image.get('image')))}{escape(model)}")
+        for where in image.get("places", ()):
+            words = _place(where, source)
+            if where.get("box"):
+                words.append(f"box {_box(where['box'], source)}")
+            shown.add(f"stands: {escape(', '.join(words))}" if words else "place not known")
         branch.add(f"caption: {escape(str(image.get('caption')))}")
     branch.add(f"[dim]{escape(passage['text'])}[/]")
+
+
+def _place(known: dict[str, Any], source: str) -> list[str]:
+    """Page and headings, as far as they are known."""
+    page = [f"{_page(source)} {known['page']}"] if known.get("page") else []
+    return page + ([str(known["heading"])] if known.get("heading") else [])
+
+
+def _page(source: str) -> str:
+    suffix = PurePath(source).suffix.lower()
+    return "picture" if suffix in _PICTURES else _PAGES.get(suffix, "page")
+
+
+def _box(box: Sequence[float], source: str) -> str:
+    left, top, right, bottom = (f"{value:g}" for value in box)
+    unit = "px" if PurePath(source).suffix.lower() in (*_PICTURES, ".tif", ".tiff") else "pt"
+    return f"left {left}, top {top}, right {right}, bottom {bottom} {unit}"
 
 
 def _add_request(tree: Tree, request: dict[str, Any]) -> None:

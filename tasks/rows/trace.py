@@ -168,7 +168,7 @@ def _passage(passage: Record, document: Record, workspace: Workspace, row: Recor
 
 
 def _images(passage: Record, document: Record, workspace: Workspace) -> list[Record]:
-    """Pictures of the document whose caption stands in the passage."""
+    """Pictures of the document whose caption stands in the passage, each with its `places`."""
     if not workspace.captions.is_file():
         return []
     own = {_image_name(image) for image in document.get("extracted_images") or ()}
@@ -182,8 +182,18 @@ def _images(passage: Record, document: Record, workspace: Workspace) -> list[Rec
                 continue
             # A long caption may be cut over passages; its first part is enough to know it.
             if words in text or text in words or words[:60] in text:
-                found.append(caption)
+                found.append({**caption, "places": _places_of(caption, document)})
     return found
+
+
+def _places_of(caption: Record, document: Record) -> list[Record]:
+    """Page, heading path and box of each mark of a picture, as extraction noted them."""
+    name = _image_name(caption.get("image"))
+    return [
+        {key: image.get(key) for key in ("page", "heading", "box")}
+        for image in document.get("images") or ()
+        if _image_name(image.get("name")) == name
+    ]
 
 
 def _image_name(image: Any) -> str:

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from small_rows import PLAN, REQUEST, write_unanswerable, write_workspace
 
 from clara_model.errors import DataError
+from flows.trace_view import print_trace
 from tasks.rows.trace import trace_row
+from tasks.storage import Record, read_records, write_jsonl
 from tasks.workspace import Workspace
 
 
@@ -46,6 +50,49 @@ def test_both_passages_of_a_joint_row_and_the_picture_of_one(workspace: Workspac
     (image,) = plan["images"]
     assert (image["image"], image["caption"]) == ("extracted_assets/plan.png", PLAN)
     assert image["model"] == "vision-x"
+
+
+def test_a_picture_tells_where_it_stands(workspace: Workspace) -> None:
+    """The plan of the tower stands twice in its file, the logo once."""
+    documents = read_records(workspace.raw_knowledge)
+    documents[0]["images"] = [
+        {"name": "plan.png", "page": 3, "heading": "Tower > Plan", "box": [72.0, 90.0, 300.5, 120]},
+        {"name": "logo.png", "page": 1, "heading": "", "box": None},
+        {"name": "plan.png", "page": 7, "heading": "", "box": None},
+    ]
+    write_jsonl(workspace.raw_knowledge, documents)
+    trace = trace_row(workspace, "cccc000011112222")
+    (image,) = trace["passages"][1]["images"]
+    assert image["places"] == [
+        {"page": 3, "heading": "Tower > Plan", "box": [72.0, 90.0, 300.5, 120]},
+        {"page": 7, "heading": "", "box": None},
+    ]
+    page = shown(trace)
+    assert "page 3, Tower > Plan, box left 72, top 90, right 300.5, bottom 120 pt" in page
+    assert "stands: page 7\n" in page
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [("deck.pptx", ("slide 2", "box on the slide", "pt")),
+     ("plan.TIFF", ("frame 2", "box on the frame", "px")),
+     ("photo.webp", ("box on the picture", "px"))],
+)  # fmt: skip
+def test_places_are_named_as_their_format_names_them(
+    workspace: Workspace, source: str, words: tuple[str, ...]
+) -> None:
+    trace = trace_row(workspace, "bbbb000011112222")
+    trace["passages"][0]["source"] = source
+    page = shown(trace)
+    assert all(word in page for word in words)
+
+
+def shown(trace: Record) -> str:
+    """As printed, without the lines of the tree."""
+    console = Console(width=200, file=io.StringIO())
+    print_trace(console, trace)
+    text: str = console.file.getvalue()  # type: ignore[attr-defined]
+    return "\n".join(line.lstrip("│├└─ ").rstrip() for line in text.splitlines()) + "\n"
 
 
 def test_benchmark_rows_are_traced_to_all_their_files(workspace: Workspace) -> None:
