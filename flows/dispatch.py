@@ -19,7 +19,7 @@ from prefect.utilities.urls import url_for
 from clara_model.errors import ConfigError, LaunchError
 from configs.schema import PipelineConfig
 from flows.lost_runs import LossWatch
-from flows.parts import ONE_AT_A_TIME, Part, load_flow
+from flows.parts import ONE_AT_A_TIME, Part, load_flow, worker_command
 
 log = logging.getLogger(__name__)
 
@@ -82,8 +82,9 @@ def _wait(part: Part, run: FlowRun, settings: PipelineConfig) -> FlowRun:
                 if _waits(run) and time.monotonic() - said > _REMIND_S:
                     said = time.monotonic()
                     log.warning(
-                        "%s has waited %.0f minutes for a worker: `prefect worker start --pool %s`",
-                        part.name, (said - started) / 60, run.work_pool_name,
+                        "%s has waited %.0f minutes for a worker: `%s`",
+                        part.name, (said - started) / 60,
+                        worker_command(run.work_pool_name or ""),
                     )  # fmt: skip
                 time.sleep(settings.execution.poll_s)
         except BaseException:

@@ -51,6 +51,12 @@ _MODULES = {
 }
 
 
+def worker_command(pool: str) -> str:
+    """How to start a worker for a pool, in words to type."""
+    limit = " --limit 1" if pool == ONE_AT_A_TIME else ""
+    return f"prefect worker start --pool {pool}{limit}"
+
+
 def load_flow(name: str) -> Flow[..., Any]:
     """A flow by its name; imported only now, for some import much."""
     flow: Flow[..., Any] = getattr(import_module(_MODULES[name]), name.replace("-", "_"))
