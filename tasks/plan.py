@@ -69,7 +69,7 @@ def _data_steps(config: PipelineConfig, ws: Workspace) -> list[Step]:
             _base_identity(config), _tokenizer_inputs(config, ws), (tokenizer,),
         ),
         Step(
-            "passages", "text to passages", 4,
+            "passages", "text to passages", 5,
             {"length": length, "split": split},
             (ws.raw_knowledge, ws.captions, tokenizer), (ws.passages,),
         ),

@@ -51,15 +51,20 @@ def box_of(first: int, last: int, page: int | None, places: Sequence[Place]) -> 
     Args:
         first: Offset of a passage's first unit.
         last: Offset of its last one.
-        page: The page on which it begins.
+        page: The page on which it begins; None in a file of one picture, which has one place.
         places: Ascending by offset.
 
     Returns:
-        Left, top, right and bottom in points from the page's top left corner.
+        Left, top, right and bottom in points (of a picture file: pixels) from the page's top left
+        corner.
     """
     offsets = [place[0] for place in places]
     start = max(bisect_right(offsets, first) - 1, 0)
-    inside = [place for place in places[start : bisect_right(offsets, last)] if place[1] == page]
+    inside = [
+        place
+        for place in places[start : bisect_right(offsets, last)]
+        if page is None or place[1] == page
+    ]
     boxes = [place[2:6] for place in inside if len(place) == 6]
     if not boxes or len(inside[0]) < 6:
         return None

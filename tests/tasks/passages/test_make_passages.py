@@ -131,6 +131,15 @@ def test_passage_knows_the_box_around_its_blocks_on_the_page_where_it_begins(wor
     ]
 
 
+def test_passage_of_a_picture_file_without_pages_has_its_box_too(workspace):
+    """A scan's mark covers the whole picture; its paragraphs stand somewhere on it."""
+    content = "A line.\n\nAnother."
+    places = [[0, 1, 10.0, 20.0, 900.0, 60.0], [9, 1, 10.0, 70.0, 800.0, 90.0]]
+    given = document("scan.png", content) | {"places": places, "source_type": "image"}
+    _, (row,) = run(workspace, given, limit=40)
+    assert (row["page"], row["box"]) == (None, [10.0, 20.0, 900.0, 90.0])
+
+
 def test_caption_at_the_end_of_a_page_does_not_run_into_the_next(workspace):
     first = f"Text one.\n\n{MARK}\n\n"
     content = first + "Text two."
