@@ -91,13 +91,15 @@ def print_summary(console: Console, config: PipelineConfig, workspace: Workspace
 
 def print_sweep(console: Console, workspace: Workspace) -> None:
     """One table a metric: a line for every value, a column for every system."""
-    from tasks.evaluation.sweep import tabulate
+    from tasks.evaluation.sweep import tabulate, verdicts
 
     sweep = json.loads((workspace.root / "sweep.json").read_text(encoding="utf-8"))
     for part in tabulate(sweep):
         systems = [_name(system) for system in part["systems"]]
         title = f"{part['metric']} ({part['benchmark']}, {part['setting']}, n = {part['n']})"
         table = _table(title, sweep["key"], *systems)
+        said = verdicts(part, {system: _name(system) for system in part["systems"]})
+        table.caption = escape("\n".join(filter(None, (part["pool"], said))))
         for value, metrics in part["rows"]:
             table.add_row(str(value), *(_interval(m) if m else "" for m in metrics))
         console.print(table)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 
-from clara_model.errors import DataError
 from configs.schema import PipelineConfig
 from tasks.evaluation.benchmarks import load_benchmarks
 from tasks.evaluation.costs import is_measured, read_cost
 from tasks.evaluation.entrants import Entrant, list_entrants
 from tasks.evaluation.jobs import Job, plan_jobs, stored_rows
-from tasks.evaluation.judged import judge_jobs, read_judged
-from tasks.evaluation.places import evaluation_folder, prediction_path, progress_folder
+from tasks.evaluation.judged import judge_jobs
+from tasks.evaluation.places import evaluation_folder, progress_folder
 from tasks.evaluation.predict import choose_device, predict
-from tasks.evaluation.questions import read_questions, store_questions
+from tasks.evaluation.questions import store_questions
 from tasks.evaluation.reconstruct import (
     Rebuild,
     bert_key,
@@ -23,10 +21,10 @@ from tasks.evaluation.reconstruct import (
     plan_rebuilds,
     stored_texts,
 )
-from tasks.evaluation.reconstruction import read_reconstruction
+from tasks.evaluation.stored import read_stored
 from tasks.evaluation.summary import Summary, flat_counts, summarise
 from tasks.progress import progress
-from tasks.storage import Record, StepResult, read_records, write_json
+from tasks.storage import Record, StepResult, write_json
 from tasks.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -93,19 +91,10 @@ def rescore(config: PipelineConfig, workspace: Workspace) -> Summary:
         DataError: If there was no evaluation, or some of its predictions are gone.
     """
     folder = evaluation_folder(config, workspace)
-    path = folder / "index.json"
-    if not path.is_file():
-        raise DataError(f"{path}: nothing evaluated yet; run `clara evaluate` first")
-    index = json.loads(path.read_text(encoding="utf-8"))
-    predictions = []
-    for job in index["jobs"]:
-        place = prediction_path(folder, job["benchmark"], job["setting"], job["system"])
-        if not place.is_file():
-            raise DataError(f"{place}: predictions are gone; run `clara evaluate --force`")
-        judged = read_judged(folder, job) if index["judged"] else {}
-        predictions.append(({**job, "judged": judged}, read_records(place)))
-    written = read_reconstruction(folder, index)
-    summary = summarise(config, workspace, read_questions(folder), index, predictions, written)
+    stored = read_stored(folder)
+    summary = summarise(
+        config, workspace, stored.benchmarks, stored.index, stored.predictions, stored.written
+    )
     write_json(folder / "summary.json", summary)
     return summary
 

@@ -54,9 +54,9 @@ def summarise(
     samples = config.evaluation.bootstrap_samples
     systems = index["systems"]
     refusals = list(config.synthesis.refusals.values())
-    scored = _score_all(benchmarks, index, predictions, refusals)
+    scored = score_all(benchmarks, index, predictions, refusals)
     order = [*_BASELINES, *(system["id"] for system in systems)]
-    clusters = _clusters(benchmarks)
+    clusters = clusters_of(benchmarks)
     read = _documents_read(predictions)
     leads = {benchmark.name: leading(benchmark) for benchmark in benchmarks}
     is_own = index["own"]
@@ -98,12 +98,13 @@ def flat_counts(summary: Summary) -> dict[str, float]:
     return counts
 
 
-def _score_all(
+def score_all(
     benchmarks: Sequence[Benchmark],
     index: Record,
     predictions: Sequence[tuple[Record, list[Record]]],
     refusals: Sequence[str],
 ) -> PerQuestion:
+    """Every metric of every question, by place; arguments as in `summarise`."""
     scored: PerQuestion = {}
     ks = [system["k"] for system in index["systems"]] or [1]
     for benchmark in benchmarks:
@@ -125,7 +126,7 @@ def _score_all(
     return scored
 
 
-def _clusters(benchmarks: Sequence[Benchmark]) -> Clusters:
+def clusters_of(benchmarks: Sequence[Benchmark]) -> Clusters:
     """What each question is about; gold and decoy ask what oracle asks."""
     known = {(b.name, b.pool): [sample.subject for sample in b.samples] for b in benchmarks}
 

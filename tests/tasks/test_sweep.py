@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
+from stored_evaluation import QUESTIONS, stored_evaluation
 
 from clara_model.errors import ConfigError
 from configs.schema import PipelineConfig
-from tasks.evaluation.sweep import tabulate, write_sweep
+from tasks.evaluation.evaluate import rescore
+from tasks.evaluation.names import NAMES
+from tasks.evaluation.sweep import tabulate, verdicts, write_sweep
 from tasks.manifests import Step, is_current, run_step
 from tasks.plan import build_plan
-from tasks.storage import StepResult
+from tasks.storage import StepResult, read_records, write_jsonl
 from tasks.sweep import forget_results, link_shared, list_variants
 from tasks.workspace import Workspace
 
@@ -197,3 +201,60 @@ def test_a_score_that_a_value_lacks_leaves_a_gap(parent: Workspace) -> None:
         [0.9, 0.45],
         [0.6, None],
     ]
+
+
+def answered(workspace: Workspace, wrong: Collection[str] = ()) -> None:
+    """Stored predictions of stage 3 and full text; of the systems named every answer is wrong."""
+    config, own = stored_evaluation(workspace.root)
+    place = workspace.root / "evaluations" / "compared"
+    for path in [p for p in place.rglob("*") if p.is_file()]:
+        text = path.read_text()
+        for made_up, system in (("clara_r4", "stage3"), ("text_base", "full_text")):
+            text = text.replace(made_up, system)
+            path = path.rename(path.with_name(path.name.replace(made_up, system)))
+        path.write_text(text)
+    for system in wrong:
+        path = place / "predictions" / f"hotpotqa.oracle.{system}.jsonl"
+        write_jsonl(path, [{**row, "answer": "elsewhere"} for row in read_records(path)])
+    rescore(config, own)
+
+
+def test_every_value_is_tested_against_the_first_on_the_same_questions(parent: Workspace) -> None:
+    plain = sweep_over(parent.root, "model.compr_rate", 4, 16)
+    named = plain.model_dump() | {"evaluation": {"name": "compared", "bootstrap_samples": 200}}
+    config = PipelineConfig.model_validate(named)
+    first, second = list_variants(config, parent)
+    answered(first.workspace)
+    answered(second.workspace, wrong={"stage3"})
+    page = " ".join(write_sweep(config, parent).read_text().split())
+    sweep = json.loads((parent.root / "sweep.json").read_text())
+    found = {(row["setting"], row["system"], row["metric"]): row for row in sweep["comparisons"]}
+    worse = found["oracle", "stage3", "hotpot.em"]
+    # Nine of every ten were right, and none is.
+    assert (worse["label"], worse["against"]) == ("compr_rate=16", "compr_rate=4")
+    assert (worse["n"], worse["value"], worse["shown"]) == (QUESTIONS, -0.9, True)
+    same = found["oracle", "full_text", "hotpot.em"]
+    assert (same["value"], same["p"], same["shown"]) == (0.0, 1.0, False)
+    assert found["reconstruction", "stage3", "reconstruction.rougeL"]["n"] == 4
+
+    oracle = next(table for table in tabulate(sweep) if table["setting"] == "oracle")
+    assert "test" not in oracle["rows"][0][1][0]
+    assert verdicts(oracle, NAMES) == (
+        "Paired test against compr_rate=4: 16 lower in stage 3 (p = 0.005); elsewhere no "
+        "difference shown."
+    )
+    assert oracle["pool"] == "N = 4 candidates each, k = 2; pool: hotpotqa, 90 passages"
+    assert f"n = {QUESTIONS}; {oracle['pool']}." in page
+    assert "lower, p = 0.005" in page
+    assert "no difference shown, p = 1.000" in page
+
+
+def test_where_predictions_are_not_at_hand_nothing_is_tested(parent: Workspace) -> None:
+    config = sweep_over(parent.root, "model.compr_rate", 4, 16)
+    for variant in list_variants(config, parent):
+        evaluated(variant.workspace, 0.9)
+    page = write_sweep(config, parent).read_text()
+    sweep = json.loads((parent.root / "sweep.json").read_text())
+    assert sweep["comparisons"] == []
+    assert verdicts(tabulate(sweep)[0], NAMES) == ""
+    assert "paired permutation test" not in page
