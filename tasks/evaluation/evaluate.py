@@ -11,6 +11,7 @@ from tasks.evaluation.costs import is_measured, read_cost
 from tasks.evaluation.entrants import Entrant, list_entrants
 from tasks.evaluation.jobs import Job, plan_jobs, stored_rows
 from tasks.evaluation.judged import judge_jobs
+from tasks.evaluation.losses import trained_here
 from tasks.evaluation.places import evaluation_folder, progress_folder
 from tasks.evaluation.predict import choose_device, predict
 from tasks.evaluation.questions import store_questions
@@ -111,6 +112,7 @@ def _index(
     return {
         "systems": [entrant.describe() for entrant in entrants],
         "own": not settings.systems,
+        "logged": trained_here(entrants, workspace),
         "judged": settings.judge.enabled,
         "judge": settings.judge.model_for("verification") if settings.judge.enabled else None,
         "jobs": [

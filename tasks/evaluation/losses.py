@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from tasks.evaluation.entrants import Entrant
 from tasks.storage import Record
+from tasks.workspace import Workspace
 
+# In the order of training.
+LOGGED = ("base", "stage1", "stage2", "stage3")
 _CURVE_POINTS = 300
 
 
-def read_losses(logs: Path, stages: tuple[str, ...]) -> dict[str, Record]:
+def trained_here(entrants: Iterable[Entrant], workspace: Workspace) -> list[str]:
+    """The workspace's own stages among the models that take part; foreign folders have no log."""
+    models = {
+        Path(part.model).resolve() for one in entrants for part in one.plan.parts if part.model
+    }
+    return [stage for stage in LOGGED if (workspace.models / stage).resolve() in models]
+
+
+def read_losses(logs: Path, stages: Sequence[str]) -> dict[str, Record]:
     """Steps, first and last loss and a thinned curve of every stage that has a log."""
     found = {stage: _points(logs / stage / "metrics.jsonl") for stage in stages}
     return {stage: _describe(points) for stage, points in found.items() if points}

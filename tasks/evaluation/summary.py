@@ -11,7 +11,7 @@ from tasks.evaluation.benchmarks import UNANSWERABLE, Benchmark
 from tasks.evaluation.costs import with_pay_off
 from tasks.evaluation.cut import count_cut
 from tasks.evaluation.honesty import write_notes
-from tasks.evaluation.losses import read_losses
+from tasks.evaluation.losses import LOGGED, read_losses
 from tasks.evaluation.pairs import Clusters, PerQuestion, Place, compare
 from tasks.evaluation.reconstruction import score_reconstruction
 from tasks.evaluation.scores import (
@@ -30,7 +30,6 @@ Summary = dict[str, Any]
 # In the order of the tables.
 _SETTINGS = ("gold", "oracle", "normal", "decoy", UNANSWERABLE)
 _BASELINES = ("chance", "bm25")
-_LOGGED = ("base", "stage1", "stage2", "stage3")
 
 
 def summarise(
@@ -76,7 +75,7 @@ def summarise(
         "reconstruction": score_reconstruction(written, systems, samples),
         "cut": count_cut(benchmarks, predictions, systems),
         "costs": _costs(index),
-        "losses": read_losses(workspace.logs, _LOGGED) if is_own else {},
+        "losses": read_losses(workspace.logs, index.get("logged", LOGGED if is_own else ())),
     }
     summary["notes"] = write_notes(summary)
     return summary
