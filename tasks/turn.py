@@ -12,6 +12,7 @@ from tasks.leases import Hold, hold_lease, require_held
 from tasks.manifests import Manifest, Step, hash_files, is_current, list_files, read_manifest
 from tasks.storage import read_records
 from tasks.travel.checkpoints import fetch_checkpoint, remove_checkpoints, sending_checkpoints
+from tasks.travel.failures import forget_failure, telling_failure
 from tasks.travel.mirror import (
     Mirror,
     fetch_paths,
@@ -70,7 +71,10 @@ def take_turn(
             return
         fetch_paths(mirror, step.inputs)
         forget_paths(workspace.root, step.outputs)
-        with _continuing(mirror, step.name, config):
+        with (
+            telling_failure(mirror, step.name, hold),
+            _continuing(mirror, step.name, config),
+        ):
             yield True
         send_step(mirror, step, hold)
 
@@ -87,6 +91,7 @@ def send_step(mirror: Mirror, step: Step, hold: Hold) -> None:
     described = _describe(manifest, step, workspace, others)
     upload_step(mirror.remote, step.record, workspace.root, described, before)
     note_sent(mirror, step.record, described)
+    forget_failure(mirror, step.name)
     log.info("%s: sent to %s", step.name, mirror.remote.uri)
     if step.name in _STAGES:
         remove_checkpoints(mirror.remote, step.name)

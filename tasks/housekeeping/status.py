@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from configs.schema import PipelineConfig
-from tasks.housekeeping.step_state import read_step_state
+from tasks.housekeeping.step_state import StepState, read_step_state
 from tasks.leases import read_leases
 from tasks.manifests import Manifest, Step, is_current, read_manifest
 from tasks.plan import build_plan
 from tasks.tracking.spool import count_refused, count_waiting
-from tasks.travel.mirror import open_leases
+from tasks.travel.failures import read_failures
+from tasks.travel.mirror import open_leases, open_mirror
 from tasks.workspace import Workspace
 
 State = Literal["done", "stale", "to do", "running", "interrupted", "failed"]
@@ -58,10 +60,13 @@ def read_status(config: PipelineConfig, workspace: Workspace) -> WorkspaceStatus
     """The state of every step that the configuration asks for."""
     plan = build_plan(config, workspace)
     held = read_leases(open_leases(config, workspace), plan)
+    mirror = open_mirror(config, workspace)
+    failures = read_failures(mirror, plan) if mirror is not None else {}
     stale: set[str] = set()
     steps = []
     for step in plan.values():
-        status = _describe(step, workspace, plan, stale, held)
+        last = _last_try(step, workspace, mirror is not None, failures)
+        status = _describe(step, workspace, plan, stale, held, last)
         if status.state != "done":
             stale.add(step.name)
         steps.append(status)
@@ -82,9 +87,25 @@ def running_by(workspace: Workspace, step: str, held: Mapping[str, str]) -> str:
     return f"by {held[step]}" if step in held else ""
 
 
+def _last_try(
+    step: Step, workspace: Workspace, is_mirror: bool, failures: Mapping[str, StepState]
+) -> StepState | None:
+    """How the last try of a step stands, if it has not ended well.
+
+    What failed here may have been done by another machine since: a mirror's own note then counts
+    only as long as the step is not done.
+    """
+    if not is_mirror:
+        return read_step_state(workspace, step.name)
+    last = failures.get(step.name)
+    if last is None and not is_current(step, workspace):
+        last = read_step_state(workspace, step.name)
+    return last
+
+
 def _describe(
     step: Step, workspace: Workspace, plan: dict[str, Step], pending: set[str],
-    held: Mapping[str, str],
+    held: Mapping[str, str], last: StepState | None,
 ) -> StepStatus:  # fmt: skip
     manifest = read_manifest(workspace, step.record)
     seconds = manifest.get("seconds") if manifest else None
@@ -94,9 +115,9 @@ def _describe(
 
     if running := running_by(workspace, step.name, held):
         return status("running", running)
-    last = read_step_state(workspace, step.name)
     if last is not None and last.state == "failed":
-        return status("failed", f"{last.since}: {last.error}")
+        elsewhere = "" if last.host == platform.node() else f" on {last.host}"
+        return status("failed", f"{last.since}{elsewhere}: {last.error}")
     if last is not None:
         return status("interrupted", f"at {last.since}; the next run continues")
     if manifest is None:

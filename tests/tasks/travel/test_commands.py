@@ -18,12 +18,17 @@ from flows.commands.rows import rows as commands
 from flows.dry_run import show_plans
 from flows.estimate import show_estimate
 from flows.status import show_status
+from tasks.housekeeping.status import read_status
+from tasks.housekeeping.step_state import watch_step
 from tasks.inspection.look import look_inside
 from tasks.leases import hold_lease
 from tasks.manifests import Step, run_step
+from tasks.plan import build_plan
 from tasks.storage import StepResult, write_jsonl
+from tasks.travel.mirror import open_workspace
 from tasks.travel.remote import Remote, RemoteLeases
 from tasks.turn import take_turn
+from tasks.workspace import Workspace
 
 
 @pytest.fixture
@@ -136,3 +141,64 @@ def test_an_inspection_fetches_the_model_and_the_passages(
     looked = look_inside(here, "Who has a port?", model="stage1")
     assert [d.source for d in looked.documents] == ["a.pdf"]
     assert not (tmp_path / "two" / "models" / "stage2").exists()
+
+
+def test_status_sees_what_failed_on_another_machine_until_it_is_done(
+    config: Path, remote: Remote, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def found(step: str) -> dict[str, str]:
+        show_status(config, (), send=False, as_json=True)
+        return next(s for s in json.loads(capsys.readouterr().out)["steps"] if s["step"] == step)
+
+    one = Workspace(tmp_path / "one")
+    tree = {"workspace": str(one.root), "remote": remote.uri}
+    elsewhere = PipelineConfig.model_validate(tree)
+    step = Step("stage1", "", 1, {}, (), (one.models / "stage1",))
+
+    def train(error: BaseException | None) -> None:
+        with take_turn(step, one, elsewhere, force=True), watch_step(one, "stage1", "run-1"):
+            if error is not None:
+                raise error
+            (one.models / "stage1").mkdir(parents=True)
+            run_step(step, one, lambda: StepResult({}))
+
+    with pytest.raises(ValueError, match="no memory"):
+        train(ValueError("no memory"))
+    assert found("stage1")["state"] == "failed"
+    assert found("stage1")["detail"].endswith("ValueError: no memory")
+    with pytest.raises(KeyboardInterrupt):
+        train(KeyboardInterrupt())
+    assert found("stage1")["state"] == "interrupted"
+    train(None)
+    assert found("stage1")["state"] not in ("failed", "interrupted")
+    assert remote.list_files("failures") == {}
+
+
+def test_a_step_that_failed_here_and_was_done_elsewhere_is_done(
+    uri: str, store: None, tmp_path: Path
+) -> None:
+    (tmp_path / "documents").mkdir()
+    (tmp_path / "documents" / "a.md").write_text("A fact.")
+    here, there = (
+        PipelineConfig.model_validate({
+            "workspace": str(tmp_path / machine), "remote": uri,
+            "extraction": {"input": str(tmp_path / "documents")},
+        })
+        for machine in ("here", "there")
+    )  # fmt: skip
+
+    def state() -> str:
+        workspace = open_workspace(here)
+        return next(s.state for s in read_status(here, workspace).steps if s.step == "extract")
+
+    with pytest.raises(ValueError, match="no"), watch_step(open_workspace(here), "extract", "r"):
+        raise ValueError("no")
+    assert state() == "failed"
+    workspace = Workspace(there.workspace)
+    step = build_plan(there, workspace)["extract"]
+    with take_turn(step, workspace, there):
+        workspace.raw_knowledge.parent.mkdir(parents=True, exist_ok=True)
+        workspace.raw_knowledge.touch()
+        workspace.extracted_assets.mkdir()
+        run_step(step, workspace, lambda: StepResult({}))
+    assert state() == "done"
