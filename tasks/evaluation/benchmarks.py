@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from itertools import islice
 from typing import Any
 
 from clara_model.evaluation.benchmarks import Asked, Audit, LoadedBenchmark
@@ -16,6 +16,7 @@ from clara_model.retrieval import Bm25Index
 from clara_model.rows import read_rows
 from configs.schema import PipelineConfig
 from tasks.evaluation.public import load_public
+from tasks.rows.retrieved import audit_retrieved
 from tasks.storage import hash_json
 from tasks.workspace import Workspace
 
@@ -92,7 +93,8 @@ def load_benchmarks(config: PipelineConfig, workspace: Workspace) -> list[Benchm
 
     Raises:
         ConfigError: If a public benchmark is not where the settings say.
-        DataError: If a row does not fit; names file, line and field.
+        DataError: If a row does not fit; names file, line and field. If normal rows were given
+            golds.
     """
     folders = {"world": workspace.world / "benchmark"}
     benchmarks = []
@@ -101,7 +103,10 @@ def load_benchmarks(config: PipelineConfig, workspace: Workspace) -> list[Benchm
         for pool in (UNANSWERABLE,) if name == UNANSWERABLE else config.evaluation.settings:
             path = folder / f"{pool}.jsonl"
             if path.is_file():
-                benchmark = _load(path, name, pool, config.evaluation.max_questions)
+                rows = list(islice(read_rows(path, "stage3"), config.evaluation.max_questions))
+                if (name, pool) == ("documents", "normal") and rows:
+                    audit_retrieved(workspace, rows)
+                benchmark = _load(rows, name, pool)
                 benchmarks += [benchmark] if benchmark.samples else []
     return benchmarks + [_of_public(*one) for one in load_public(config, workspace)]
 
@@ -132,12 +137,7 @@ def choose_documents(sample: Sample, setting: str, k: int) -> list[int]:
     return [position for position in sample.order if position in chosen]
 
 
-def _load(path: Path, name: str, pool: str, limit: int) -> Benchmark:
-    rows: list[dict[str, Any]] = []
-    for row in read_rows(path, "stage3"):
-        if len(rows) == limit:
-            break
-        rows.append(row)
+def _load(rows: list[dict[str, Any]], name: str, pool: str) -> Benchmark:
     if pool == "normal":  # candidates stand as BM25 found them, best first
         orders = [list(range(len(row["docs"]))) for row in rows]
     else:

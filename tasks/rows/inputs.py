@@ -141,7 +141,7 @@ def read_material(passages_path: Path, synthesis_path: Path) -> Material:
             file, line and field.
     """
     rejects: list[Reject] = []
-    passages = _distinct_passages(passages_path, rejects)
+    passages = distinct_passages(passages_path, rejects)
     kept = {p.id: p for side in passages.values() for p in side}
     set_aside = {reject.item for reject in rejects}
     entries: dict[Side, list[Entry]] = {"benchmark": [], "train": []}
@@ -159,7 +159,8 @@ def read_material(passages_path: Path, synthesis_path: Path) -> Material:
     return Material(passages, entries, rejects)
 
 
-def _distinct_passages(path: Path, rejects: list[Reject]) -> dict[Side, list[Passage]]:
+def distinct_passages(path: Path, rejects: list[Reject]) -> dict[Side, list[Passage]]:
+    """The passages of each side, each text once; what is set aside is added to `rejects`."""
     rows = [
         Passage(line.id, sys.intern(line.source), line.text, sys.intern(line.language),
                 line.split, line.page)
