@@ -150,6 +150,13 @@ def system_options(
     )
 
 
+def choose_device() -> str:
+    """Where models are put: "cuda" if there is one, else "cpu"."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def resolve(name: str, workspace: Workspace) -> str:
     """A stage of the workspace, a folder, or a system's line as a system's line.
 

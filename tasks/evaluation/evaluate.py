@@ -8,12 +8,12 @@ import shutil
 from configs.schema import PipelineConfig
 from tasks.evaluation.benchmarks import load_benchmarks
 from tasks.evaluation.costs import is_measured, read_cost
-from tasks.evaluation.entrants import Entrant, list_entrants
+from tasks.evaluation.entrants import Entrant, choose_device, list_entrants
 from tasks.evaluation.jobs import Job, plan_jobs, stored_rows
 from tasks.evaluation.judged import judge_jobs
 from tasks.evaluation.losses import trained_here
 from tasks.evaluation.places import evaluation_folder, progress_folder
-from tasks.evaluation.predict import choose_device, predict
+from tasks.evaluation.predict import predict
 from tasks.evaluation.questions import store_questions
 from tasks.evaluation.reconstruct import (
     Rebuild,

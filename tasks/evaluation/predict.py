@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 from configs.schema import PipelineConfig
 from tasks.evaluation.benchmarks import Sample
 from tasks.evaluation.costs import measure
-from tasks.evaluation.entrants import list_entrants
+from tasks.evaluation.entrants import choose_device, list_entrants
 from tasks.evaluation.jobs import Job, stored_rows
 from tasks.evaluation.places import progress_folder
 from tasks.evaluation.reconstruct import Rebuild, regenerate
@@ -65,13 +65,6 @@ def predict(
         reader = cast("Compressed", systems[rebuild.entrant.id].generator)
         place = progress_folder(config, workspace)
         regenerate(rebuild, reader, place, config.evaluation.batch_size, advance)
-
-
-def choose_device() -> str:
-    """Where models are put: "cuda" if there is one, else "cpu"."""
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _rankings(job: Job, system: System) -> list[Ranking]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from clara_model.errors import ConfigError, DataError
@@ -63,20 +63,25 @@ def load_public(
     return found
 
 
-def open_retrieve(spec: str, workspace: Workspace) -> Retrieve:
+def open_retrieve(spec: str, config: PipelineConfig, workspace: Workspace) -> Retrieve:
     """The retriever of a setting's line: `bm25`, `dense:MODEL`, `index`, `index:FOLDER`."""
     kind, _, model = spec.partition(":")
     if kind == "bm25":
         return bm25
+    from tasks.evaluation.entrants import choose_device, system_options
+
+    # A model that only retrieves says itself which decoder it belongs to.
+    options = replace(system_options(config, workspace, choose_device()), base_model=None)
     if kind == "dense":
         from clara_model.evaluation.systems.retrievers import open_dense
 
-        return by_retriever(open_dense(model, device=None, trust_remote_code=False))
+        trust = options.trust_remote_code
+        return by_retriever(open_dense(model, device=options.device, trust_remote_code=trust))
     from clara_model.evaluation.systems.clara_retriever import ClaraRetriever
-    from clara_model.evaluation.systems.shelf import ModelShelf, SystemOptions
+    from clara_model.evaluation.systems.shelf import ModelShelf
 
     folder = model or str(workspace.models / "stage3")
-    shelf = ModelShelf(SystemOptions())
+    shelf = ModelShelf(options)
     return by_retriever(ClaraRetriever(shelf.clara(folder), shelf.memories(folder)))
 
 
@@ -112,7 +117,7 @@ def _candidates(
         setting,
         pool,
         num_candidates=settings.num_candidates,
-        retrieve=open_retrieve(settings.retriever, workspace),
+        retrieve=open_retrieve(settings.retriever, config, workspace),
     )
     rows = [_row(one) for one in asked]
     # The audit holds for these rows: a file that was changed by hand is made, and audited, again.

@@ -100,5 +100,5 @@ def test_file_given_twice_is_refused(folder, tmp_path):
 def test_retriever_line_is_checked_by_the_settings(tmp_path):
     with pytest.raises(ValueError, match="retriever"):
         PipelineConfig.model_validate({"evaluation": {"retriever": "google"}})
-    retrieve = open_retrieve("bm25", Workspace(tmp_path))
+    retrieve = open_retrieve("bm25", PipelineConfig(), Workspace(tmp_path))
     assert retrieve(["blue house"], ["a red door", "the blue house"], 1) == [[1]]
