@@ -44,10 +44,13 @@ class ExtractionSettings(Settings):
     )
     timeout_s: PositiveFloat = Field(
         default=120.0,
-        description="seconds for one file; on a busy machine those that it really works count, up "
-        "to five times as many by the clock",
+        description="seconds for one file; waits for a busy processor do not count, up to five "
+        "times as many by the clock",
     )
-    memory_mb: PositiveInt = Field(default=4096, description="memory limit of a worker process")
+    memory_mb: PositiveInt = Field(
+        default=4096,
+        description="memory that a worker process may fill; watched ten times a second",
+    )
     max_pages: PositiveInt = Field(default=2000, description="a file with more pages is set aside")
     max_file_mb: PositiveInt = Field(default=200, description="a larger file is set aside")
     min_image_side: PositiveInt = Field(

@@ -20,6 +20,7 @@ from pathlib import Path
 from clara_model.errors import LaunchError
 from configs.schema import ExtractionSettings
 from tasks.extraction.images import first_line
+from tasks.extraction.process_figures import cap_memory, memory_mb, processor_s, waits_s
 from tasks.extraction.read import Job, read_file, rejected
 from tasks.storage import Record
 
@@ -27,8 +28,8 @@ log = logging.getLogger(__name__)
 
 _START_LIMIT_S = 300.0
 _POLL_S = 0.1
-# A file is not to blame for a machine that is busy with other work: the limit counts processor time
-# where a worker gets less than all of it, up to so many times the limit by the clock.
+# A file is not to blame for a machine that is busy with other work: the limit does not count waits
+# for a processor, up to so many times the limit by the clock.
 _PATIENCE = 5.0
 _FAT = 0.5  # share of the memory limit above which an idle worker makes room for a new one
 # What takes seconds to import, by the names of the files that need it.
@@ -40,13 +41,14 @@ _DOCLING = frozenset({".docx", ".pptx", ".xlsx", ".html", ".htm", ".xhtml"})
 class _Worker:
     """A process, its pipe, and the job it works on since `started`.
 
-    `cpu` is the processor time that it had used by then.
+    `cpu` and `waits` are what it had used of processors, and waited for them, by then.
     """
 
     process: multiprocessing.process.BaseProcess
     pipe: Connection
     started: float
     cpu: float = 0.0
+    waits: dict[str, float] | None = None
     ready: bool = False
     job: Job | None = field(default=None)
 
@@ -116,7 +118,8 @@ def _start(
 
 def _send(worker: _Worker, job: Job) -> None:
     worker.job = job
-    worker.started, worker.cpu = time.monotonic(), _processor_s(worker.process.pid)
+    worker.started, worker.cpu = time.monotonic(), processor_s(worker.process.pid)
+    worker.waits = waits_s(worker.process.pid)
     with contextlib.suppress(OSError):  # it has just died: the next look at it tells why
         worker.pipe.send(job)
 
@@ -127,7 +130,7 @@ def _step(worker: _Worker, settings: ExtractionSettings) -> Record | None:
         if worker.pipe.poll():
             message = worker.pipe.recv()
             if worker.ready:
-                if _memory_mb(worker.process.pid) > _FAT * settings.memory_mb:
+                if memory_mb(worker.process.pid) > _FAT * settings.memory_mb:
                     _stop(worker)  # what one file left behind must not count against the next
                 return dict(message)
             worker.ready = True
@@ -141,8 +144,8 @@ def _step(worker: _Worker, settings: ExtractionSettings) -> Record | None:
         reason = f"its reader crashed (exit code {worker.process.exitcode})"
     elif seconds > limit and (worker.job or not worker.ready):
         reason = f"took longer than extraction.timeout_s {limit:g}"
-    elif worker.job and _memory_mb(worker.process.pid) > settings.memory_mb:
-        reason = f"took more memory than extraction.memory_mb {settings.memory_mb}"
+    elif worker.job and memory_mb(worker.process.pid) > settings.memory_mb:
+        reason = _too_fat(settings)
     if not reason:
         return None
     _stop(worker)
@@ -153,36 +156,24 @@ def _step(worker: _Worker, settings: ExtractionSettings) -> Record | None:
 
 
 def _seconds(worker: _Worker) -> float:
-    """How long a worker has been at its job, or at its start: see `_PATIENCE`."""
+    """How long a worker has been at its job or its start, asleep or at work: see `_PATIENCE`."""
     wall = time.monotonic() - worker.started
-    used = _processor_s(worker.process.pid) - worker.cpu
-    return max(min(wall, used), wall / _PATIENCE)
+    now = waits_s(worker.process.pid)
+    if now is None:  # then sleep and a wait for a processor look the same
+        counted = min(wall, processor_s(worker.process.pid) - worker.cpu)
+    else:
+        before = worker.waits or {}
+        counted = wall - max((now[t] - before.get(t, 0.0) for t in now), default=0.0)
+    return max(counted, wall / _PATIENCE)
+
+
+def _too_fat(settings: ExtractionSettings) -> str:
+    return f"took more memory than extraction.memory_mb {settings.memory_mb}"
 
 
 def limits_of(settings: ExtractionSettings) -> list[float]:
     """The limits under which a file was set aside: with others it is tried again."""
     return [settings.timeout_s, settings.memory_mb]
-
-
-def _memory_mb(pid: int | None) -> float:
-    """Resident memory of a process; zero if it has just ended."""
-    import psutil
-
-    try:
-        return float(psutil.Process(pid).memory_info().rss) / 1e6
-    except psutil.NoSuchProcess:
-        return 0.0
-
-
-def _processor_s(pid: int | None) -> float:
-    """Processor time of a process so far; zero if it has just ended."""
-    import psutil
-
-    try:
-        used = psutil.Process(pid).cpu_times()
-    except psutil.NoSuchProcess:
-        return 0.0
-    return float(used.user + used.system)
 
 
 def _stop(worker: _Worker) -> None:
@@ -212,6 +203,8 @@ def _serve(
     if settings.mode == "layout" and "tasks.extraction.pdf" in preload:
         importlib.import_module("tasks.extraction.layout").load_models(settings)
     logging.getLogger("docling").setLevel(logging.ERROR)
+    if settings.mode != "layout":  # a graphics card's driver maps far more than it uses
+        cap_memory(settings.memory_mb)
     pipe.send("ready")
     while True:
         try:
@@ -220,6 +213,8 @@ def _serve(
             return
         try:
             record = read_file(job, root, assets, settings)
+        except MemoryError:
+            record = rejected(_too_fat(settings), limits=limits_of(settings))
         except Exception as err:
             # A fault of ours or of a library: the run goes on, the reason is reported.
             log.exception("%s", job.file_path)

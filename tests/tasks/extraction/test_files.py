@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import os
-import signal
-import threading
 from pathlib import Path
 
 import pytest
 
 from configs.schema import PipelineConfig
-from tasks.extraction import workers
-from tasks.extraction.convert import extract_documents
 from tasks.extraction.files import list_files
 from tasks.extraction.read import Job, read_file
 from tasks.manifests import hash_path
-from tasks.storage import read_records
 from tasks.workspace import Workspace
 
 
@@ -54,32 +49,6 @@ def test_names_that_are_no_text_can_be_hashed_and_remembered(folder: Path, tmp_p
     assert "caf\\\\xe9.txt" in (workspace.manifests / ".hashes.json").read_text(encoding="utf-8")
     (folder / os.fsdecode(b"caf\xe9.txt")).write_text("Tea in a cup")
     assert hash_path(folder, workspace) != first
-
-
-@pytest.mark.slow
-def test_worker_that_has_to_wait_for_the_processor_is_not_blamed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "input").mkdir()
-    (tmp_path / "input" / "a.txt").write_text("The ferry sails at noon.")
-    send = workers._send
-
-    def send_and_pause(worker: workers._Worker, job: workers.Job) -> None:
-        pid = worker.process.pid
-        assert pid is not None
-        os.kill(pid, signal.SIGSTOP)
-        send(worker, job)
-        threading.Timer(3.0, os.kill, (pid, signal.SIGCONT)).start()
-
-    monkeypatch.setattr(workers, "_send", send_and_pause)
-    config = PipelineConfig.model_validate(
-        {"extraction": {"input": tmp_path / "input", "timeout_s": 2.0}}
-    )
-    workspace = Workspace(tmp_path / "workspace")
-    extract_documents(config, workspace)
-    assert [row["content"] for row in read_records(workspace.raw_knowledge)] == [
-        "The ferry sails at noon."
-    ]
 
 
 def test_signs_that_nobody_sees_become_spaces_and_line_ends(tmp_path: Path) -> None:
