@@ -121,7 +121,9 @@ def _describe(
 
 def _beside(step: Step, workspace: Workspace) -> list[Path]:
     """What a step leaves for people and for later commands, beside its results."""
-    beside = {"evaluate": [step.outputs[0].parent], "mine": [workspace.audit]}
+    # Candidates are kept in one place for all evaluations: a report is rebuilt from them.
+    evaluated = [step.outputs[0].parent, workspace.evaluation / "candidates"]
+    beside = {"evaluate": evaluated, "mine": [workspace.audit]}
     return beside.get(step.name, [])
 
 

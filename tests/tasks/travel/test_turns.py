@@ -12,8 +12,8 @@ import pytest
 
 from clara_model.errors import ClaraError, DataError, ServiceError
 from tasks.leases import hold_lease
-from tasks.manifests import hash_path, is_current
-from tasks.storage import read_records
+from tasks.manifests import Step, hash_path, is_current, run_step
+from tasks.storage import StepResult, read_records
 from tasks.travel.mirror import fetch_paths, open_mirror, open_workspace
 from tasks.travel.remote import Remote, RemoteLeases
 from tasks.turn import take_turn
@@ -243,3 +243,29 @@ def test_a_folder_is_worked_in_as_ever(make_worker: MakeWorker) -> None:
     assert [worker.do("passages"), worker.do("passages")] == ["done", "up to date"]
     found = {p.name for p in worker.workspace.root.iterdir()}
     assert found == {"passages.jsonl", "manifests", "rejected.jsonl", "leases"}
+
+
+def test_a_named_evaluation_travels_beside_the_own_one(make_worker: MakeWorker) -> None:
+    def step(workspace: Workspace, variant: str) -> Step:
+        folder = workspace.root / "evaluations" / variant if variant else workspace.evaluation
+        return Step("evaluate", "", 1, variant, (), (folder / "summary.json",), variant)
+
+    one, two = make_worker("one"), make_worker("two")
+    candidates = "evaluation/candidates/nq.normal.jsonl"
+    for variant in ("", "samples"):
+        made = step(one.workspace, variant)
+
+        def work(made: Step = made) -> StepResult:
+            for path in (made.outputs[0], one.workspace.root / candidates):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(made.record)
+            return StepResult({})
+
+        with take_turn(made, one.workspace, one.config):
+            run_step(made, one.workspace, work)
+    open_workspace(two.config, ["evaluation", "evaluations"])
+    for variant in ("", "samples"):
+        theirs = step(two.workspace, variant)
+        assert is_current(theirs, two.workspace)
+        assert theirs.outputs[0].read_text() == theirs.record
+    assert (two.workspace.root / candidates).is_file()
