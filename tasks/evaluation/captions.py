@@ -27,9 +27,15 @@ def caption(place: Record, summary: Record) -> str:
 def pool_words(place: Record, summary: Record) -> str:
     """Pool, N and k, for a table whose n is not that of the benchmark."""
     return (
-        f"N = {_candidates(place)} candidates each, k = {_ks(summary)}; "
+        f"N = {_candidates(place)} candidates each, k = {_k(summary)}; "
         f"pool: {place['pool']['name']}, {place['pool']['size']:,} passages"
     )
+
+
+def ks_read(summary: Record) -> list[int]:
+    """How many documents systems are set to read, each number once; of those that read any."""
+    reading = [s["k"] for s in summary["systems"] if s["kind"] != "closed-book"]
+    return sorted(set(reading)) or [1]
 
 
 def place_of(summary: Record, benchmark: str, setting: str) -> Record:
@@ -52,7 +58,7 @@ def terminal_lines(summary: Record, rows: Iterable[Record]) -> str:
     ]
     lines = [
         f"{place['name']}, {place['setting']}: N = {_candidates(place)} of "
-        f"{place['pool']['size']:,} passages ({place['pool']['name']}), k = {_ks(summary)}"
+        f"{place['pool']['size']:,} passages ({place['pool']['name']}), k = {_k(summary)}"
         for place in places
     ]
     if len(places) < len(asked):
@@ -65,6 +71,5 @@ def _candidates(place: Record) -> str:
     return str(most) if fewest == most else f"{fewest} to {most}"
 
 
-def _ks(summary: Record) -> str:
-    ks = sorted({system["k"] for system in summary["systems"]})
-    return " or ".join(map(str, ks))
+def _k(summary: Record) -> str:
+    return " or ".join(map(str, ks_read(summary)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 NAMES = {
@@ -78,12 +79,13 @@ def names_of(summary: dict[str, Any]) -> dict[str, str]:
     return measured | systems | NAMES | titles
 
 
-def setting_words(setting: str, k: int) -> str:
-    """What a setting gives to a system, in one sentence."""
-    gold = "The gold passage stands" if k == 1 else "The gold passages stand"
-    given = "all gold ones" if k == 1 else f"all gold ones, filled up to {k} by BM25"
-    best = "the best one" if k == 1 else f"the best {k}"
-    own = "one" if k == 1 else str(k)
+def setting_words(setting: str, ks: Collection[int]) -> str:
+    """What a setting gives to systems that are set to read so many documents, in one sentence."""
+    k = "k" if len(set(ks)) > 1 else str(next(iter(ks)))
+    gold = "The gold passage stands" if k == "1" else "The gold passages stand"
+    given = "all gold ones" if k == "1" else f"all gold ones, filled up to {k} by BM25"
+    best = "the best one" if k == "1" else f"the best {k}"
+    own = "one" if k == "1" else k
     return {
         "gold": "Only the gold passages are given, nothing else.",
         "oracle": f"{gold} among the candidates. Systems that do not choose (full text, stages 1 "

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.evaluation.benchmarks import Benchmark
-from tasks.evaluation.captions import caption
+from tasks.evaluation.captions import caption, ks_read
 from tasks.evaluation.charts import Bar, Line, bar_chart, line_chart
 from tasks.evaluation.examples import choose_examples, count_disagreements
 from tasks.evaluation.names import setting_words
@@ -144,8 +144,6 @@ def _answers(
     )
     main = [m for m in dict.fromkeys((*wanted, "judge.correct", "judge.faithful")) if m in there]
     ordered = [m for names_ in groups.values() for m in names_ if m in there]
-    ks = {row["id"]: row["k"] for row in summary["systems"]}
-    k = max(ks.values(), default=1)
     bars = [
         Bar(
             names[row["system"]], found["value"], found["low"], found["high"], styles[row["system"]]
@@ -155,7 +153,7 @@ def _answers(
     ]
     return {
         "name": setting,
-        "words": setting_words(setting, k),
+        "words": setting_words(setting, ks_read(summary)),
         "caption": caption(pool, summary),
         "rows": rows,
         "chart": bar_chart(bars, f"{names.get(lead, lead)}, {setting}", top=_top_of(bars))

@@ -167,7 +167,7 @@ def _parts(sweep: Record) -> list[dict[str, Any]]:
             for place, system in enumerate(table["systems"])
         ]
         title = f"{NAMES.get(table['metric'], table['metric'])} by {sweep['key']}"
-        k = max(variant["model"]["generation_top_k"] for variant in sweep["variants"])
-        words = setting_words(table["setting"], k)
+        ks = {variant["model"]["generation_top_k"] for variant in sweep["variants"]}
+        words = setting_words(table["setting"], ks)
         parts.append({**table, "chart": line_chart(lines, labels, title), "words": words})
     return parts

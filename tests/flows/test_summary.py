@@ -64,7 +64,8 @@ def evaluated(workspace: Workspace) -> None:
                 "metrics": metrics}  # fmt: skip
 
     write_json(workspace.evaluation / "summary.json", {
-        "systems": [{"id": "stage1", "k": 2}, {"id": "stage3", "k": 2}],
+        "systems": [{"id": "stage1", "k": 2, "kind": "clara"},
+                    {"id": "bare", "k": 5, "kind": "closed-book"}],  # reads none of its k
         "benchmarks": [place("oracle", 8, 1055), place("normal", 6, 90),
                        place("unanswerable", 6, 30)],
         "scores": [row("gold", "stage1", answers), row("oracle", "stage1", answers),
