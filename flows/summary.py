@@ -82,7 +82,7 @@ def print_summary(console: Console, config: PipelineConfig, workspace: Workspace
         _retrieval_table(workspace),
     ):
         if table.row_count:
-            console.print(table)
+            console.print(table, *([""] if table.caption else []), sep="\n")
     console.print("Where things are")
     for what, place in _places(config, workspace):
         # Never folded: a folded path can be neither clicked nor copied.

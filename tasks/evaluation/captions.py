@@ -57,8 +57,8 @@ def terminal_lines(summary: Record, rows: Iterable[Record]) -> str:
         place_of(summary, row["benchmark"], row["setting"]) for row in asked if "setting" in row
     ]
     lines = [
-        f"{place['name']}, {place['setting']}: N = {_candidates(place)} of "
-        f"{place['pool']['size']:,} passages ({place['pool']['name']}), k = {_k(summary)}"
+        f"{place['name']}, {place['setting']}: N = {_candidates(place)}, k = {_k(summary)}; "
+        f"pool of {place['pool']['size']:,} ({place['pool']['name']})"
         for place in places
     ]
     if len(places) < len(asked):

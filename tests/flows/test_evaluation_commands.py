@@ -83,5 +83,5 @@ def test_leaderboard_states_pool_n_and_k_of_all_that_it_shows(
     _show(config, workspace, as_json=False)
     shown = " ".join(capsys.readouterr().out.split())
     for setting in ("oracle", "normal"):
-        assert shown.count(f"hotpotqa, {setting}: N = 4 of 90 passages (hotpotqa), k = 2") == 1
+        assert shown.count(f"hotpotqa, {setting}: N = 4, k = 2; pool of 90 (hotpotqa)") == 1
     assert shown.count("each is written from its own memory alone: N = k = 1") == 1

@@ -81,8 +81,8 @@ def test_every_table_of_scores_states_pool_n_and_k_once(tmp_path: Path) -> None:
     answers, refusals = text.split("Says that the documents", 1)
     refusals, retrieval = refusals.split("Gold passage among", 1)
     # Gold passages alone are given out of oracle's candidates: one line for both.
-    oracle = "documents, oracle: N = 6 to 8 of 1,055 passages (the rows' own candidates), k = 2"
+    oracle = "documents, oracle: N = 6 to 8, k = 2; pool of 1,055 (the rows' own candidates)"
     assert answers.count(oracle) == text.count(oracle) == 1
-    normal = "documents, normal: N = 6 of 90 passages (the rows' own candidates), k = 2"
+    normal = "documents, normal: N = 6, k = 2; pool of 90 (the rows' own candidates)"
     assert retrieval.count(normal) == text.count(normal) == 1
-    assert refusals.count("documents, unanswerable: N = 6 of 30 passages") == 1
+    assert refusals.count("documents, unanswerable: N = 6, k = 2; pool of 30") == 1
