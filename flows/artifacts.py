@@ -94,13 +94,23 @@ def publish_summary(
 ) -> None:
     """A summary in words, a table of counts, and a link to the MLflow run."""
     link = mlflow_link(config, tracker)
+    page = summary_markdown(flow, outcomes, link)
+    publish_pages(flow, page, summary_table(outcomes), "counts of the steps", link)
+
+
+def publish_pages(flow: str, page: str, table: list[dict[str, Any]], title: str, link: str) -> None:
+    """Put a flow's summary, its table and the link to its MLflow run on its Prefect page.
+
+    Args:
+        flow: Its name.
+        page: The summary, in Markdown.
+        table: One mapping a row.
+        title: What the table holds, in words.
+        link: Address of the MLflow run.
+    """
     try:
-        create_markdown_artifact(
-            summary_markdown(flow, outcomes, link), f"clara-{flow}", f"what {flow} did"
-        )
-        create_table_artifact(
-            summary_table(outcomes), f"clara-{flow}-counts", "counts of the steps"
-        )
+        create_markdown_artifact(page, f"clara-{flow}", f"what {flow} did")
+        create_table_artifact(table, f"clara-{flow}-counts", title)
         create_link_artifact(link, "MLflow run", f"clara-{flow}-mlflow", "metrics and settings")
     except Exception as err:  # noqa: BLE001 - the work is done; a page about it is no reason to fail
         log.warning("the summary was not shown: %s: %s", type(err).__name__, err)

@@ -7,12 +7,16 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from prefect.runtime import deployment
 from rich.console import Console
 from rich.table import Table
 
 from configs.learning import LearningConfig
 from configs.load import load_settings
+from flows.artifacts import mlflow_link, publish_pages, publish_progress
+from flows.identity import share_run_id
 from flows.parameters import Config, Overrides, pipeline_flow
 from tasks.learning.learn import Proof
 from tasks.learning.page import tell_interval, tell_met
@@ -32,9 +36,45 @@ def learn(
     """Pretrain small decoders, train the stages, ask about unseen entities, write the page."""
     settings = load_settings(config, overrides, LearningConfig)
     settings.workspace.mkdir(parents=True, exist_ok=True)
-    proof = learn_task(settings, _command(config, overrides), Path(out) if out else None, only)
-    record_proof(settings, proof)
+    with publish_progress("learn"):
+        proof = learn_task(settings, _command(config, overrides), Path(out) if out else None, only)
+    tracker = record_proof(settings, proof)
+    share_run_id(tracker)
+    link = mlflow_link(tracker.config, tracker)
+    publish_pages("learn", proof_markdown(proof, link), proof_table(proof), "targets", link)
+    if deployment.id:  # there is nobody who would look at the table
+        proof.outcome.check()
     return proof
+
+
+def proof_markdown(proof: Proof, link: str) -> str:
+    """What was asked for and reached, and what became of the jobs."""
+    jobs = proof.summary["jobs"]
+    lines = [
+        f"# {proof.summary['title']}", "",
+        f"{jobs['done']} of {jobs['planned']} jobs are done; the whole page: `{proof.page}`", "",
+        "| | what | asked for | reached | |", "|---|---|---|---|---|",
+    ]  # fmt: skip
+    lines += [f"| {' | '.join(map(str, row.values()))} |" for row in proof_table(proof)]
+    if proof.outcome.failed:
+        lines += ["", f"Failed: {', '.join(proof.outcome.failed)}. The same run continues."]
+    if proof.outcome.skipped:
+        lines += ["", f"Not done, as they need it: {', '.join(proof.outcome.skipped)}."]
+    return "\n".join([*lines, "", f"[MLflow run]({link})"])
+
+
+def proof_table(proof: Proof) -> list[dict[str, Any]]:
+    """One row a target."""
+    return [
+        {
+            "target": row["number"],
+            "what": row["what"],
+            "asked for": row["asked"],
+            "reached": tell_interval(row["interval"]),
+            "met": tell_met(row["met"], row["interval"]).strip("*"),
+        }
+        for row in proof.summary["targets"]
+    ]
 
 
 def prove_learning(
@@ -66,10 +106,7 @@ def _print_targets(console: Console, proof: Proof) -> None:
     table = Table(title=proof.summary["title"])
     for column in ("", "what", "asked for", "reached", ""):
         table.add_column(column)
-    for row in proof.summary["targets"]:
-        table.add_row(
-            str(row["number"]), row["what"], row["asked"], tell_interval(row["interval"]),
-            tell_met(row["met"], row["interval"]).strip("*"),
-        )  # fmt: skip
+    for row in proof_table(proof):
+        table.add_row(*map(str, row.values()))
     console.print(table)
     console.print(f"The whole page: {proof.page}")

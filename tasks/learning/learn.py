@@ -12,6 +12,7 @@ from tasks.learning.page import read_curves, write_page
 from tasks.learning.plan import Plan, plan_jobs
 from tasks.learning.schedule import Outcome, choose_jobs, read_result, run_jobs
 from tasks.learning.summary import summarise
+from tasks.leases import FolderLeases, hold_lease
 from tasks.storage import Record, write_json
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,8 @@ def prove(
 ) -> Proof:
     """Do the jobs that are not done yet, and write summary.json and the page.
 
+    One at a time in a workspace: another that is at it is waited for, and its results are taken.
+
     Args:
         config: What to run.
         command: The user's, for the page.
@@ -47,12 +50,13 @@ def prove(
     root = config.workspace
     plan = plan_jobs(config)
     jobs = choose_jobs(plan.jobs.values(), only)
-    outcome = run_jobs(jobs, root, workers=config.workers, threads=config.threads)
-    summary = summarise(config, plan, collect_results(plan, root))
-    write_json(root / "summary.json", summary)
-    write_json(root / "config.json", config.model_dump(mode="json"))
-    page = out if out is not None and not outcome.failed else root / "learning.md"
-    write_page(page, config, summary, read_curves(config, plan, root), command)
+    with hold_lease("learn", FolderLeases(root / "leases")):
+        outcome = run_jobs(jobs, root, workers=config.workers, threads=config.threads)
+        summary = summarise(config, plan, collect_results(plan, root))
+        write_json(root / "summary.json", summary)
+        write_json(root / "config.json", config.model_dump(mode="json"))
+        page = out if out is not None and not outcome.failed else root / "learning.md"
+        write_page(page, config, summary, read_curves(config, plan, root), command)
     log.info("wrote %s", page)
     return Proof(summary, page, outcome)
 

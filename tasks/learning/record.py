@@ -7,11 +7,12 @@ from configs.schema import PipelineConfig
 from tasks import tracking
 from tasks.learning.learn import Proof, summary_metrics
 from tasks.storage import hash_json
+from tasks.tracking import Tracker
 from tasks.workspace import Workspace
 
 
-def record_proof(config: LearningConfig, proof: Proof) -> None:
-    """Log every seed's scores, and page and summary as artifacts."""
+def record_proof(config: LearningConfig, proof: Proof) -> Tracker:
+    """Log every seed's scores, and page and summary as artifacts; returns the run they are in."""
     workspace = Workspace(config.workspace)
     model = {"doc_max_length": config.model.doc_max_length, "compr_rate": config.main_rate}
     pipeline = PipelineConfig.model_validate(
@@ -26,3 +27,4 @@ def record_proof(config: LearningConfig, proof: Proof) -> None:
             files = [proof.page, workspace.root / "summary.json", workspace.root / "config.json"]
             tracking.log_artifacts(tracker, run_id, files)
     tracking.finish_pipeline_run(tracker, "FAILED" if proof.outcome.failed else "FINISHED")
+    return tracker

@@ -17,6 +17,7 @@ from clara_model.errors import ConfigError, LaunchError
 from clara_model.training.process import GRACE_S, LIFELINE
 from tasks.learning.job import ERROR, RESULT
 from tasks.learning.plan import Job
+from tasks.progress import tell_progress
 from tasks.storage import Record, write_json
 
 log = logging.getLogger(__name__)
@@ -83,6 +84,7 @@ def run_jobs(jobs: Sequence[Job], root: Path, *, workers: int, threads: int) -> 
     running: dict[str, subprocess.Popen[bytes]] = {}
     started: dict[str, float] = {}
     log.info("%d jobs, %d of them done already", len(jobs), len(outcome.done))
+    tell_progress("jobs", len(outcome.done), len(jobs))
     try:
         while pending or running:
             _skip_hopeless(pending, outcome)
@@ -103,6 +105,7 @@ def run_jobs(jobs: Sequence[Job], root: Path, *, workers: int, threads: int) -> 
                     log.info("[%d/%d] %s: %s in %.0f s", len(outcome.done), len(jobs), job.name,
                              "FAILED" if job.name in outcome.failed else "done",
                              time.monotonic() - started[job.name])  # fmt: skip
+                    tell_progress(f"jobs, last {job.name}", len(outcome.done), len(jobs))
     finally:
         _stop(running)
     return outcome

@@ -84,6 +84,16 @@ def test_mlflow_has_a_run_a_seed(learnt: Learning) -> None:
     assert "stage 1 EM at rate 8" in metrics
 
 
+def test_the_flow_has_a_summary_of_what_was_reached(learnt: Learning) -> None:
+    home = Path(learnt.environment["PREFECT_HOME"])
+    with sqlite3.connect(home / "prefect.db") as database:
+        artifacts = dict(database.execute("select key, data from artifact"))
+    assert artifacts.keys() >= {"clara-learn", "clara-learn-counts", "clara-learn-mlflow"}
+    page = json.loads(artifacts["clara-learn"])
+    assert "10 of 10 jobs are done" in page
+    assert "| 1 | Reader: EM" in page
+
+
 def test_only_what_is_missing_is_done_again(learnt: Learning) -> None:
     results = sorted(learnt.workspace.glob("seed0/*/RESULT.json"))
     lost = learnt.workspace / "seed0" / "score-stage1-r8" / "RESULT.json"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import threading
 from pathlib import Path
 
 import pytest
@@ -11,9 +13,12 @@ from clara_model.errors import ConfigError, LaunchError
 from clara_model.rows import ROW_TYPES
 from configs.learning import LearningConfig
 from configs.load import load_settings
+from tasks.learning.learn import Proof, prove
 from tasks.learning.plan import Job, plan_jobs
 from tasks.learning.rows import training_rows
 from tasks.learning.schedule import _chain_costs, choose_jobs, read_result, run_jobs
+from tasks.leases import FolderLeases, hold_lease
+from tasks.progress import watch_progress
 
 ROOT = Path(__file__).resolve().parents[3]
 ABLATION = {
@@ -104,9 +109,9 @@ def job(name: str, *needs: str, cost: float = 1.0, form: str = "nowhere") -> Job
     return Job(name, "train", settings, {need: need for need in needs}, f"key-{name}", cost)
 
 
-def finish(root: Path, done: Job) -> None:
+def finish(root: Path, done: Job, **result: object) -> None:
     (root / done.name).mkdir(parents=True)
-    (root / done.name / "RESULT.json").write_text(json.dumps({"key": done.key}))
+    (root / done.name / "RESULT.json").write_text(json.dumps({"key": done.key, **result}))
 
 
 def test_the_longest_chain_comes_first() -> None:
@@ -141,3 +146,38 @@ def test_a_failed_job_is_told_and_only_what_needs_it_is_skipped(tmp_path: Path) 
     assert "the made-up world has no nowhere_rows" in outcome.failed["bad"]
     with pytest.raises(LaunchError, match=r"bad failed:\n.*no nowhere_rows[^$]*after, last"):
         outcome.check()
+
+
+def test_whoever_watches_hears_how_many_jobs_are_done(tmp_path: Path) -> None:
+    jobs = [job("one"), job("bad", "one"), job("after", "bad")]
+    finish(tmp_path, jobs[0])
+    heard: list[tuple[str, int, int]] = []
+    with watch_progress(lambda *told: heard.append(told)):
+        run_jobs(jobs, tmp_path, workers=1, threads=1)
+    assert heard == [("jobs", 1, 3), ("jobs, last bad", 1, 3)]
+
+
+def test_a_second_run_on_a_workspace_waits_and_takes_over_the_results(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = config(workspace=tmp_path, seeds=[0])
+    plan = plan_jobs(settings)
+    reader = next(iter(plan.jobs.values()))
+    proofs: list[Proof] = []
+    second = threading.Thread(
+        target=lambda: proofs.append(prove(settings, command="clara learn", only=reader.name))
+    )
+    with caplog.at_level(logging.INFO), hold_lease("learn", FolderLeases(tmp_path / "leases")):
+        second.start()
+        while "waiting for" not in caplog.text:
+            assert second.is_alive()
+            second.join(0.05)
+        finish(  # by the first run
+            tmp_path, reader, kind="reader", started=0.0, ended=60.0, counts={"parameters": 9},
+            machine={"processor": "one", "cores": 2},
+        )  # fmt: skip
+    second.join(60)
+    [proof] = proofs
+    assert proof.outcome.done == [reader.name]
+    assert not (tmp_path / reader.name / "JOB.json").exists()
+    assert proof.summary["jobs"]["done"] == 1
