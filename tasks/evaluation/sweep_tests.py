@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from clara_model.errors import DataError
 from clara_model.evaluation.bootstrap import compare_paired
 from configs.schema import PipelineConfig
 from tasks.evaluation.pairs import Place
@@ -13,6 +15,8 @@ from tasks.evaluation.reconstruction import passage_scores
 from tasks.evaluation.stored import Stored, read_stored
 from tasks.evaluation.summary import clusters_of, score_all
 from tasks.storage import Record
+
+log = logging.getLogger(__name__)
 
 RECONSTRUCTION = "reconstruction"
 _ROUGE = "reconstruction.rougeL"
@@ -32,14 +36,15 @@ class Asked:
 
 
 def read_values(config: PipelineConfig, folder: Path) -> Asked | None:
-    """Score a variant's stored predictions again, question by question; None where it has none.
+    """Score a variant's stored predictions again, question by question; None where they are gone.
 
-    Raises:
-        DataError: If some of its predictions are gone.
+    Its means stand on the page all the same, so that is a warning.
     """
-    if not (folder / "index.json").is_file():
+    try:
+        stored = read_stored(folder)
+    except DataError as err:
+        log.warning("no paired test of this value: %s", err)
         return None
-    stored = read_stored(folder)
     refusals = list(config.synthesis.refusals.values())
     scored = score_all(stored.benchmarks, stored.index, stored.predictions, refusals)
     ids = {(b.name, b.pool): [sample.id for sample in b.samples] for b in stored.benchmarks}
