@@ -71,7 +71,9 @@ def check_picture(data: bytes, frame: int | None = None) -> Picture:
                 image.load()
                 if frame is not None:
                     data = _to_png(image)
-    except (*BROKEN, Image.DecompressionBombError) as err:
+    except Image.DecompressionBombError:  # Pillow's own limit: it does not even tell the size
+        return Picture(reason=f"its pixels are more than {MAX_PIXELS:,}")
+    except BROKEN as err:
         return Picture(reason=f"broken or not a picture ({first_line(err)})")
     return Picture(data=data, width=width, height=height)
 

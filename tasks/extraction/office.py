@@ -12,6 +12,7 @@ from clara_model.errors import DataError
 from tasks.extraction.docling_export import export, find_places, save_pictures
 from tasks.extraction.document import Extracted
 from tasks.extraction.images import PictureStore
+from tasks.extraction.sheets import left_out
 
 _EMU = 12_700.0  # a point in the unit of slides
 
@@ -41,6 +42,8 @@ def read_office(path: Path, kind: str, store: PictureStore) -> Extracted:
     document = result.document
     problems = [str(w.message) for w in caught if "icture" in str(w.message)]
     problems += [str(w.message) for w in caught if "external" in str(w.message)]
+    if kind == "xlsx":
+        problems += left_out(path)
     save_pictures(document, store, why=_why_unreadable(path))
     if kind == "docx" or not document.pages:
         return Extracted(content=export(document), problems=problems)

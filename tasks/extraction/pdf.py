@@ -101,6 +101,8 @@ def open_pdf(path: Path, max_pages: int) -> Any:
             raise DataError("encrypted: the PDF needs a password") from err
         if err.err_code == raw.FPDF_ERR_SECURITY:
             raise DataError("encrypted in a way that cannot be opened") from err
+        if err.err_code == raw.FPDF_ERR_SUCCESS:  # nothing is wrong with it, but nothing is there
+            raise DataError("damaged PDF: it has no pages") from err
         if b"%%EOF" not in path.read_bytes()[-2048:]:
             raise DataError("truncated: the PDF ends before its index (%%EOF)") from err
         raise DataError(f"damaged PDF: {err}") from err
