@@ -12,6 +12,7 @@ from clara_model.errors import DataError
 from tasks.extraction.docling_export import export, find_places, save_pictures
 from tasks.extraction.document import Extracted
 from tasks.extraction.images import PictureStore
+from tasks.extraction.packages import without_dead_links
 from tasks.extraction.sheets import left_out
 
 _EMU = 12_700.0  # a point in the unit of slides
@@ -31,9 +32,12 @@ def read_office(path: Path, kind: str, store: PictureStore) -> Extracted:
     Raises:
         DataError: If Docling cannot read it; the message is the reason to report.
     """
-    with warnings.catch_warnings(record=True) as caught:
+    with (
+        warnings.catch_warnings(record=True) as caught,
+        without_dead_links(path) as (whole, num_dead),
+    ):
         warnings.simplefilter("always")
-        result = _converter().convert(path, raises_on_error=False)
+        result = _converter().convert(whole, raises_on_error=False)
     if result.status.value not in ("success", "partial_success"):
         reasons = "; ".join(e.error_message.strip().partition("\n")[0] for e in result.errors)
         if not reasons or "could not load document" in reasons:
@@ -42,6 +46,8 @@ def read_office(path: Path, kind: str, store: PictureStore) -> Extracted:
     document = result.document
     problems = [str(w.message) for w in caught if "icture" in str(w.message)]
     problems += [str(w.message) for w in caught if "external" in str(w.message)]
+    if num_dead:
+        problems.append(f"{num_dead} of its links lead to parts that it lacks: ignored")
     if kind == "xlsx":
         problems += left_out(path)
     save_pictures(document, store, why=_why_unreadable(path))

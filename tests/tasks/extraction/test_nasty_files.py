@@ -73,8 +73,8 @@ def test_pdf_without_a_page_is_set_aside(
     assert words in reason(path)
 
 
-def docx(path: Path, change: Callable[[bytes], bytes]) -> Path:
-    """A document of one paragraph, its XML changed."""
+def docx(path: Path, change: Callable[[bytes], bytes], part: str = "word/document.xml") -> Path:
+    """A document of one paragraph, the XML of one part changed."""
     from docx import Document
 
     document, buffer = Document(), io.BytesIO()
@@ -83,7 +83,7 @@ def docx(path: Path, change: Callable[[bytes], bytes]) -> Path:
     with zipfile.ZipFile(buffer) as old, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new:
         for name in old.namelist():
             data = old.read(name)
-            new.writestr(name, change(data) if name == "word/document.xml" else data)
+            new.writestr(name, change(data) if name == part else data)
     return path
 
 
@@ -110,6 +110,27 @@ def test_tables_in_tables_are_read_and_a_bottomless_pit_is_set_aside(tmp_path: P
     deep = docx(tmp_path / "deep.docx", lambda xml: nested(xml, 10_000))
     assert reason(deep).startswith("damaged DOCX")
     assert reason(docx(tmp_path / "laughs.docx", with_entities)).startswith("damaged DOCX")
+
+
+def test_links_that_lead_nowhere_are_ignored_and_told(tmp_path: Path) -> None:
+    """Two pictures that are not there, one of them by a place from the root; a page of the web."""
+    kind = b"http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+    links = [(b"image", b"NULL", b""), (b"image", b"/word/media/gone.png", b""),
+             (b"hyperlink", b"http://127.0.0.1/x", b' TargetMode="External"')]  # fmt: skip
+    more = b"".join(
+        b'<Relationship Id="rId90%d" Type="%s/%s" Target="%s"%s/>' % (i, kind, *link)
+        for i, link in enumerate(links)
+    )
+    path = docx(
+        tmp_path / "a.docx",
+        lambda xml: xml.replace(b"</Relationships>", more + b"</Relationships>"),
+        "word/_rels/document.xml.rels",
+    )
+    before = path.read_bytes()
+    record = read(path)
+    assert record["row"]["content"] == TEXT
+    assert record["reasons"] == ["2 of its links lead to parts that it lacks: ignored"]
+    assert path.read_bytes() == before
 
 
 def test_hidden_sheets_and_formulas_that_nobody_computed_are_told(tmp_path: Path) -> None:
