@@ -162,7 +162,7 @@ def test_stored_memories(step_spec: StepSpec, ranks: Ranks, start: Path, tmp_pat
     assert_same(stored, train(step_spec("stage3", "compressed", memory=None), ranks), start)
 
 
-@pytest.mark.parametrize("stage", ["stage2", "stage3"])
+@pytest.mark.parametrize("stage", ["stage2", pytest.param("stage3", marks=pytest.mark.slow)])
 def test_two_ranks(
     step_spec: StepSpec, ranks: Ranks, start: Path, tmp_path: Path, stage: str
 ) -> None:

@@ -105,9 +105,10 @@ def test_a_run_cut_off_at_any_step_ends_with_the_same_weights(
 
 @pytest.mark.parametrize(
     "options",
-    [{"zero_stage": 0}, {"zero_stage": 1}, {"zero_stage": 3}, {"precision": "bf16"}],
+    [{"zero_stage": 0}, {"zero_stage": 1}, {"precision": "bf16"},
+     pytest.param({"zero_stage": 3}, marks=pytest.mark.slow)],
     ids=str,
-)
+)  # fmt: skip
 def test_every_zero_stage_and_precision_continues_exactly(
     make_spec: MakeSpec,
     ranks: Ranks,
