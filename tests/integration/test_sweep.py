@@ -54,6 +54,7 @@ def test_one_table_and_one_page_compare_the_values(swept: Pipeline) -> None:
     assert [variant["value"] for variant in sweep["variants"]] == [8, 16]
     assert [variant["model"]["memory_tokens"] for variant in sweep["variants"]] == [8, 4]
     assert sweep["missing"] == []
+    assert {row["against"] for row in sweep["comparisons"]} == {LABELS[0]}
     page = (swept.workspace / "sweep.html").read_text()
     assert page.count("<svg") >= 2
 
