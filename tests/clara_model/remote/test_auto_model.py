@@ -29,7 +29,9 @@ def randomise(model: Clara) -> Clara:
     [
         ("qwen3", {"tie_word_embeddings": True}),
         ("mistral", {"tie_word_embeddings": False, "lora_alpha": 3, "compr_rate": 5}),
-        ("gemma2", {"different_mem_tokens": False, "sep": False}),
+        pytest.param(
+            "gemma2", {"different_mem_tokens": False, "sep": False}, marks=pytest.mark.slow
+        ),
     ],
     ids=["tied", "untied", "shared-memory-token"],
 )

@@ -149,6 +149,7 @@ def test_a_single_row_that_does_not_fit_ends_the_run_with_a_remedy(
         trainer.train()
 
 
+@pytest.mark.slow
 def test_zero_3_continues_with_half_after_a_new_start(make_spec: MakeSpec, ranks: Ranks) -> None:
     spec = make_spec("stage1", zero_stage=3, training={"steps": 3, "checkpoint_every": 1})
     trainer = Trainer(spec, ranks)
@@ -223,7 +224,7 @@ def test_what_another_run_found_is_not_used(make_spec: MakeSpec) -> None:
         assert MicroBatches.open(make_spec("stage1", **change)).at(5) is None
 
 
-@pytest.mark.parametrize("zero_stage", [0, 2])
+@pytest.mark.parametrize("zero_stage", [pytest.param(0, marks=pytest.mark.slow), 2])
 def test_ranks_agree_when_one_of_them_runs_out_of_memory(
     make_spec: MakeSpec, ranks: Ranks, tmp_path: Path, zero_stage: int
 ) -> None:

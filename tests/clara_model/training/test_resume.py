@@ -100,9 +100,12 @@ def test_checkpoints_are_written_by_the_clock_as_well(make_spec: MakeSpec, ranks
 @pytest.mark.parametrize(
     ("before", "after"),
     [({"zero_stage": 2}, {"zero_stage": 0}), ({"zero_stage": 0}, {"zero_stage": 2}),
-     ({"zero_stage": 3}, {"zero_stage": 1}), ({"zero_stage": 1}, {"zero_stage": 3}),
-     ({"precision": "bf16", "zero_stage": 2}, {"precision": "bf16", "zero_stage": 3}),
-     ({"precision": "bf16", "zero_stage": 3}, {"precision": "bf16", "zero_stage": 0})],
+     ({"zero_stage": 3}, {"zero_stage": 1}),
+     pytest.param({"zero_stage": 1}, {"zero_stage": 3}, marks=pytest.mark.slow),
+     pytest.param({"precision": "bf16", "zero_stage": 2}, {"precision": "bf16", "zero_stage": 3},
+                  marks=pytest.mark.slow),
+     pytest.param({"precision": "bf16", "zero_stage": 3}, {"precision": "bf16", "zero_stage": 0},
+                  marks=pytest.mark.slow)],
     ids=str,
 )  # fmt: skip
 def test_weights_continue_under_another_zero_stage(

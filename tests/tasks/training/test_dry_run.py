@@ -139,7 +139,11 @@ def test_the_schedule_in_words_is_the_trainers(tmp_path: Path, schedule: str) ->
     assert "5 % of the steps" in describe_schedule(spec, None)
 
 
-@pytest.mark.parametrize("named", [[], ["all", "configs/quickstart.yaml"]], ids=["plain", "named"])
+@pytest.mark.parametrize(
+    "named",
+    [[], pytest.param(["all", "configs/quickstart.yaml"], marks=pytest.mark.slow)],
+    ids=["plain", "named"],
+)
 def test_the_command_prints_one_json_object_and_trains_nothing(
     tmp_path: Path, named: list[str]
 ) -> None:

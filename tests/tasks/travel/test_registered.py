@@ -152,7 +152,7 @@ def test_what_the_mirror_holds_is_linked_and_not_fetched(
     assert (folder / "model/weights").samefile(tmp_path / "one" / "models/stage3/weights")
 
 
-@pytest.mark.parametrize("with_store", [True, False])
+@pytest.mark.parametrize("with_store", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_version_of_a_machine_that_is_gone_answers_with_citations(
     uri: str, remote: Remote, shared: Path, database: Path, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch, with_store: bool,
