@@ -6,6 +6,7 @@ Importing this file must stay cheap: Prefect, torch and the steps are imported b
 from __future__ import annotations
 
 import errno
+import signal
 import sys
 from enum import StrEnum
 from typing import Annotated
@@ -60,6 +61,8 @@ def main() -> None:
     if debug:
         # Accepted anywhere: people add it to the end of the command that failed.
         arguments = ["--debug", *(a for a in arguments if a != "--debug")]
+    # An end like any other, not the system's at once: else Prefect's own server would stay behind.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         app(args=arguments, prog_name="clara")
     except ClaraError as err:
