@@ -9,6 +9,7 @@ import errno
 import signal
 import sys
 from enum import StrEnum
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -54,6 +55,13 @@ for part in (steps, model, rows, operations):
     app.add_typer(part)
 
 
+def _end(number: int, _: FrameType | None) -> None:
+    """An end like any other, not the system's at once: else Prefect's own server stayed behind."""
+    message = "ended by SIGTERM; what is finished is kept: run the same command again to go on"
+    typer.secho(message, err=True, fg=typer.colors.YELLOW)
+    sys.exit(128 + number)
+
+
 def main() -> None:
     """Entry point: user mistakes end in one line and an exit code (0 done, 1 failed, 2 usage)."""
     arguments = sys.argv[1:]
@@ -61,8 +69,7 @@ def main() -> None:
     if debug:
         # Accepted anywhere: people add it to the end of the command that failed.
         arguments = ["--debug", *(a for a in arguments if a != "--debug")]
-    # An end like any other, not the system's at once: else Prefect's own server would stay behind.
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    signal.signal(signal.SIGTERM, _end)
     try:
         app(args=arguments, prog_name="clara")
     except ClaraError as err:

@@ -24,7 +24,8 @@ def test_sigterm_leaves_no_process_and_keeps_what_is_done(documents: Path, tmp_p
     started = psutil.Process(process.pid).children(recursive=True)
     assert any("uvicorn" in " ".join(child.cmdline()) for child in started)
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=60)
+    assert output.strip().endswith("run the same command again to go on")
     assert process.returncode == 128 + signal.SIGTERM
     _, alive = psutil.wait_procs(started, timeout=20)
     assert [child.cmdline() for child in alive] == []
