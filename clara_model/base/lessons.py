@@ -1,8 +1,11 @@
 """Lessons that lead a small decoder to name binding: to tell which document a question is about.
 
 Reading one document needs no names, so a decoder that only ever reads one learns to guess among
-several. Here the same attribute is asked of entities whose names share words, first in bare pairs
-of name and value, then in sentences, then in whole documents. A lesson ends when it is mastered.
+several. Here the same attribute is asked of several entities, first in bare pairs of name and
+value, then in sentences, then in whole documents. A lesson ends when it is mastered.
+
+Answers alone count, for what documents and questions say cannot be foreseen. Names are drawn as
+those of the stages are: now and then two of them share a word.
 """
 
 from __future__ import annotations
@@ -10,21 +13,18 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from itertools import product
 
 from clara_model import prompts, world, world_words
 from clara_model.base.reading import (
     ANSWER_WEIGHT,
     CODE_SHARE,
-    DOCUMENT_WEIGHT,
     QUESTION_WEIGHT,
     Encode,
     Text,
 )
 
-# Names stand for what is looked up, so predicting them matters little.
-NAME_WEIGHT = 0.1
-ASKED_WEIGHT = 0.1
+_LISTED = 10  # questions of a list, at most
+_LISTED_SHARE = 0.6  # of the texts about several documents, once the lessons are done
 
 Form = Callable[[random.Random], Text]
 
@@ -60,16 +60,13 @@ class Lessons:
     ) -> None:
         self._encode, self._seed, self._tokens = encode, seed, tokens
         self._goal, self._most_steps = goal, most_steps
-        # Entities, facts of each, and whether their names form a full grid: then neither of the
-        # two words of a name is enough to find it.
+        pairs, crowd = self._pairs, self._crowd(listed=True)
         self._lessons: list[list[Form]] = [
-            [lambda rng: self._pairs(rng, 4, grid=False)],
-            [lambda rng: self._pairs(rng, 9, grid=True)],
-            [self._records(2, 1, grid=True), self._records(4, 1, grid=True)],
-            [self._records(4, 1, grid=True)] * 2 + [self._asked(3, 1, 3, grid=True)],
-            [self._records(1, 5), self._asked(1, 5, 5), self._asked(3, 1, 3, grid=True)],
-            [self._records(3, 3, grid=True), *[self._asked(3, 3, 8, grid=True)] * 2],
-            [self._records(4, 5, grid=True), *[self._asked(4, 5, 10, grid=True)] * 2],
+            [pairs],
+            [pairs, self._records(4, 1), self._asked(4, 1)],
+            [self._records(4, 1), self._asked(4, 1), self._asked(5, 1)],
+            [self._records(3, 3), *[self._asked(3, 3)] * 2],
+            [self._records(3, 5), self._asked(3, 5), crowd],
         ]
 
     def __len__(self) -> int:
@@ -86,13 +83,7 @@ class Lessons:
     def several_documents(self, step: int) -> list[Text]:
         """Texts of a step after the lessons: five documents of a crowd, in the stages' prompts."""
         rng = random.Random(f"several/{self._seed}/{step}")
-        listed = rng.random() < 0.6
-
-        def form(rng: random.Random) -> Text:
-            crowd = world.draw_crowd(rng, "train", rng.choice((2, 3, 5, 5)))
-            return self._questions(rng, crowd, 8 if listed else 1, full=True)
-
-        return self._fill(form, rng)
+        return self._fill(self._crowd(listed=rng.random() < _LISTED_SHARE), rng)
 
     def mark(self, progress: Progress, right: float) -> bool:
         """Count a step of the current lesson; true where the next one begins."""
@@ -110,42 +101,48 @@ class Lessons:
             texts.append(form(rng))
         return texts
 
-    def _pairs(self, rng: random.Random, most: int, *, grid: bool) -> Text:
+    def _pairs(self, rng: random.Random) -> Text:
         """Names with values, and the same again in another order: the value is to be found."""
-        names = [entity.name for entity in _same_kind(rng, rng.randint(3, most), 1, grid=grid)]
-        values = rng.sample(_VALUES, len(names))
-        pairs = list(zip(names, values, strict=True))
+        names = [entity.name for entity in _same_kind(rng, rng.randint(3, 8), 1)]
+        pairs = list(zip(names, rng.sample(_VALUES, len(names)), strict=True))
         text = Text()
-        text.add(self._encode("<s>"), 0.0)
-        text.add(self._encode("".join(f" {n} {v}" for n, v in pairs)), DOCUMENT_WEIGHT)
+        text.add(self._encode("<s>" + "".join(f" {n} {v}" for n, v in pairs)), 0.0)
         text.add(self._encode("<|assistant|>"), 0.0)
         for name, value in rng.sample(pairs, len(pairs)):
-            text.add(self._encode(f" {name}"), NAME_WEIGHT)
+            text.add(self._encode(f" {name}"), 0.0)
             text.add(self._encode(f" {value}"), ANSWER_WEIGHT)
         return text
 
-    def _records(self, entities: int, facts: int, *, grid: bool = False) -> Form:
+    def _records(self, entities: int, facts: int) -> Form:
         """Documents, and then every name with all its values in fixed order."""
 
         def form(rng: random.Random) -> Text:
-            crowd = _same_kind(rng, entities, facts, grid=grid)
+            crowd = _same_kind(rng, entities, facts)
             text = Text()
-            text.add(self._encode("<s>"), 0.0)
             documents = "\n\n".join(entity.document(rng) for entity in crowd)
-            text.add(self._encode(documents), DOCUMENT_WEIGHT)
-            text.add(self._encode("<|assistant|>"), 0.0)
+            text.add(self._encode(f"<s>{documents}<|assistant|>"), 0.0)
             for entity in rng.sample(crowd, len(crowd)):
-                text.add(self._encode(f" {entity.name}"), NAME_WEIGHT)
+                text.add(self._encode(f" {entity.name}"), 0.0)
                 values = " ".join(fact.value for fact in entity.facts)
                 text.add(self._encode(f" {values}"), ANSWER_WEIGHT)
             return text
 
         return form
 
-    def _asked(self, entities: int, facts: int, questions: int, *, grid: bool = False) -> Form:
+    def _asked(self, entities: int, facts: int) -> Form:
+        """Documents and a list of questions, without a system's turn."""
+
         def form(rng: random.Random) -> Text:
-            crowd = _same_kind(rng, entities, facts, grid=grid)
-            return self._questions(rng, crowd, questions, full=False)
+            return self._questions(rng, _same_kind(rng, entities, facts), _LISTED, full=False)
+
+        return form
+
+    def _crowd(self, *, listed: bool) -> Form:
+        """Some documents of persons and companies, and one question or a list of them."""
+
+        def form(rng: random.Random) -> Text:
+            crowd = world.draw_crowd(rng, "train", rng.choice((2, 3, 5, 5)))
+            return self._questions(rng, crowd, _LISTED if listed else 1, full=True)
 
         return form
 
@@ -164,29 +161,23 @@ class Lessons:
         else:
             turn = prompts.list_qa_turn(documents)
         text.add(self._encode(f"<s><|system|>{turn.system}" if full else "<s>"), 0.0)
-        text.add(self._encode(f"<|user|>{turn.user}"), DOCUMENT_WEIGHT)
+        text.add(self._encode(f"<|user|>{turn.user}"), 0.0)
         text.add(self._encode("<|assistant|>"), 0.0)
         if most == 1:
             text.add(self._encode(f" {answer}"), ANSWER_WEIGHT)
         else:
             for i, (question, answer) in enumerate(pairs):
                 line = prompts.question_line(question)
-                text.add(self._encode(f"\n{line}" if i else f" {line}"), ASKED_WEIGHT)
+                text.add(self._encode(f"\n{line}" if i else f" {line}"), 0.0)
                 text.add(self._encode(f" {answer}"), ANSWER_WEIGHT)
         text.add(self._encode("</s>"), QUESTION_WEIGHT)
         return text
 
 
-def _same_kind(rng: random.Random, count: int, facts: int, *, grid: bool) -> list[world.Entity]:
-    """Entities of one kind with the same attributes; the two words of a name come from a grid."""
+def _same_kind(rng: random.Random, count: int, facts: int) -> list[world.Entity]:
+    """Entities of one kind with the same attributes."""
     kind: world.Kind = rng.choice(("person", "company"))
-    if grid:
-        first, second = rng.choice(world.name_blocks(kind, "train"))
-        pairs = product(rng.sample(first, 2 + (count > 6)), rng.sample(second, 2 + (count > 4)))
-        names = rng.sample([f"{a} {b}" for a, b in pairs], count)
-        crowd = [world.make_entity(rng, kind, name) for name in names]
-    else:
-        crowd = world.draw_grid(rng, kind, "train", count)
+    crowd = world.draw_grid(rng, kind, "train", count)
     kept = sorted(rng.sample(range(len(crowd[0].facts)), facts))
     return [replace(e, facts=tuple(e.facts[i] for i in kept)) for e in crowd]
 

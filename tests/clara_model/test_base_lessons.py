@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, LlamaForCausalLM, PreTrainedTokenizerBase
 
 from clara_model import world
 from clara_model.base.lessons import Lessons, Progress
@@ -49,7 +49,7 @@ def parts(text: Text, tokenizer: PreTrainedTokenizerBase) -> tuple[str, list[str
     return tokenizer.decode(text.ids[:start]), answers
 
 
-@pytest.mark.parametrize("lesson", range(7))
+@pytest.mark.parametrize("lesson", range(5))
 def test_every_answer_stands_in_the_documents(
     lessons: Lessons, tokenizer: PreTrainedTokenizerBase, lesson: int
 ) -> None:
@@ -68,16 +68,6 @@ def test_a_batch_depends_on_seed_step_and_lesson_alone(lessons: Lessons) -> None
     random.random()
     assert lessons.batch(5, Progress(2, steps=9)) == again
     assert lessons.batch(6, Progress(2, steps=9)) != again
-
-
-def test_one_word_of_a_name_is_not_enough_where_names_form_a_grid(
-    lessons: Lessons, tokenizer: PreTrainedTokenizerBase
-) -> None:
-    text = lessons._records(4, 1, grid=True)(random.Random(1))
-    decoded = tokenizer.decode(text.ids).partition("<|assistant|>")[2].split()
-    first, second = decoded[0::3], decoded[1::3]
-    assert sorted(first.count(word) for word in set(first)) == [2, 2]
-    assert sorted(second.count(word) for word in set(second)) == [2, 2]
 
 
 def test_lessons_ask_about_names_of_training_only(
@@ -99,21 +89,52 @@ def test_a_lesson_ends_when_it_is_mastered_or_has_taken_its_time(lessons: Lesson
     assert [lessons.mark(progress, 0.1) for _ in range(20)] == [False] * 19 + [True]
 
 
-def test_fresh_heads_look_back_and_match(tokenizer: PreTrainedTokenizerBase) -> None:
+@pytest.fixture
+def fresh(tokenizer: PreTrainedTokenizerBase) -> LlamaForCausalLM:
     settings = BuiltInSettings(induction=True, head_dim=64, rope_theta=1.0e6)
     model = build_decoder(settings, tokenizer)
     model.set_attn_implementation("eager")
-    ids = torch.randint(300, 3000, (64, 24), generator=torch.Generator().manual_seed(0))
+    return model
+
+
+def draw_words(rows: int, length: int) -> torch.Tensor:
+    return torch.randint(300, 3000, (rows, length), generator=torch.Generator().manual_seed(0))
+
+
+def test_fresh_heads_look_back_and_match(fresh: LlamaForCausalLM) -> None:
+    ids = draw_words(64, 24)
     ids[:, 20] = ids[:, 9]
     with torch.no_grad():
-        first, second, *_ = model(ids, output_attentions=True).attentions
-    for head, offset in enumerate((1, 2, 3)):
+        first, second, *_ = fresh(ids, output_attentions=True).attentions
+    for head, offset in enumerate((1, 2)):
         assert (first[:, head, 15].argmax(dim=-1) == 15 - offset).all()
-    # A repeated token looks for what came 1, 2 and 3 places after its first occurrence.
+    # A repeated token looks for what came 1 and 2 places after its first occurrence.
     looked = second[:, :, 20, :20].mean(dim=0)
-    for head, place in enumerate((10, 11, 12)):
+    for head, place in enumerate((10, 11)):
         others = [looked[head, i] for i in range(20) if abs(i - place) > 1]
-        assert looked[head, place] > 3 * torch.stack(others).max()
+        assert looked[head, place] > 2 * torch.stack(others).max()
+
+
+def test_fresh_windows_cover_a_sentence_and_nothing_far_from_it(fresh: LlamaForCausalLM) -> None:
+    with torch.no_grad():
+        first, *_ = fresh(draw_words(8, 200), output_attentions=True).attentions
+    for head, offsets in ((2, range(0, 7)), (3, range(3, 12))):
+        looked = first[:, head, 199].flip(-1).mean(dim=0)  # by tokens back
+        assert looked[list(offsets)].sum() > 0.8
+        assert looked[list(offsets)].max() < 0.3
+        assert looked[20:].sum() < 0.05
+
+
+def test_fresh_windows_know_a_sentence_by_its_words(fresh: LlamaForCausalLM) -> None:
+    ids = draw_words(64, 60)
+    # Two words of a sentence return in a question, at other distances from its end.
+    ids[:, 56], ids[:, 57] = ids[:, 22], ids[:, 23]
+    with torch.no_grad():
+        _, second, *_ = fresh(ids, output_attentions=True).attentions
+    for head in (2, 3):
+        looked = second[:, head, 59, :50]
+        looked = (looked / looked.sum(dim=-1, keepdim=True)).mean(dim=0)
+        assert looked[24:32].mean() > 1.5 * torch.cat([looked[5:20], looked[36:]]).mean()
 
 
 def test_a_killed_run_goes_on_in_the_middle_of_a_lesson(
