@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from drill import Drill, MakeDrill, PrefectServer, free_port, write_documents
+from drill import Drill, MakeDrill, PrefectServer, write_documents
 
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
     """The Prefect server of all drills; whoever kills it starts it again."""
-    running = PrefectServer(tmp_path_factory.mktemp("prefect"), free_port())
+    running = PrefectServer(tmp_path_factory.mktemp("prefect")())
     running.start()
     yield running
     running.kill()

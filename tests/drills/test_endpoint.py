@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+from ports import free_port
 
-from drill import Drill, PrefectServer, free_port, kill_tree, serve, wait_until
+from drill import Drill, PrefectServer, kill_tree, serve, wait_until
 
 pytestmark = pytest.mark.slow
 

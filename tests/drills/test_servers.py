@@ -8,13 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from ports import free_port
 
 from drill import (
     STEPS_OF_STAGE2,
     Drill,
     MakeDrill,
     PrefectServer,
-    free_port,
     kill_tree,
     recorded_metric,
     recorded_steps,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from typing import Any
 
 import psutil
 import pytest
+from ports import free_port
 
 from small_pipeline import ROOT, Pipeline
 
@@ -55,12 +55,6 @@ class Up:
 
     def artifact_keys(self) -> set[str]:
         return {a["key"] for a in self.ask("/artifacts/filter", {"limit": 200})}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -155,12 +154,6 @@ def wait_until(condition: Callable[[], object], process: subprocess.Popen[Any], 
         assert process.poll() is None, f"ended before {what}"
         assert time.monotonic() < end, what
         time.sleep(0.02)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def serve(

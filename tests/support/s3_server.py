@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from ports import free_port
 from s3fs import S3FileSystem
 
 KEYS = {"AWS_ACCESS_KEY_ID": "nobody", "AWS_SECRET_ACCESS_KEY": "nothing",
@@ -21,9 +21,7 @@ KEYS = {"AWS_ACCESS_KEY_ID": "nobody", "AWS_SECRET_ACCESS_KEY": "nothing",
 @contextmanager
 def s3_server(bucket: str) -> Iterator[dict[str, str]]:
     """Start it and make a bucket; gives the environment that its clients need."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     address = f"http://127.0.0.1:{port}"
     # fsspec keeps one client for equal arguments; the address, from the environment, is none.
     S3FileSystem.clear_instance_cache()
