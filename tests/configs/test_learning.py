@@ -13,13 +13,24 @@ from configs.load import load_settings
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
 
-@pytest.mark.parametrize("name", ["learn", "world_gpu"])
+@pytest.mark.parametrize("name", ["learn", "learn_five", "world_gpu"])
 def test_the_configuration_loads_and_asks_about_unseen_entities(name: str) -> None:
     config = load_settings(CONFIGS / f"{name}.yaml", [], LearningConfig)
     assert config.questions.split == "test"
     assert config.stage3.num_candidates == 20
+
+
+@pytest.mark.parametrize("name", ["learn", "world_gpu"])
+def test_the_papers_ablations_are_there(name: str) -> None:
+    config = load_settings(CONFIGS / f"{name}.yaml", [], LearningConfig)
     assert set(config.ablations) >= {"mse-off", "simple-only", "paraphrase",
                                      "frozen-query-reasoner", "random-query-reasoner"}  # fmt: skip
+
+
+def test_five_documents_are_read_by_stages_2_and_3() -> None:
+    config = load_settings(CONFIGS / "learn_five.yaml", [], LearningConfig)
+    assert (config.five_docs.k, config.stage3.k) == (5, 5)
+    assert config.stage3.init_from == "stage2"
 
 
 def test_the_gpu_has_more_of_everything() -> None:

@@ -92,7 +92,7 @@ def test_two_hops_start_from_the_model_of_five_documents() -> None:
     assert jobs["seed0/two-hop"].settings["rows"]["form"] == "two_hop"
 
 
-@pytest.mark.parametrize("name", ["learn", "world_gpu"])
+@pytest.mark.parametrize("name", ["learn", "learn_five", "world_gpu"])
 def test_every_training_job_of_a_configuration_gets_rows_that_fit(name: str) -> None:
     settings = load_settings(ROOT / "configs" / f"{name}.yaml", [], LearningConfig)
     for job in plan_jobs(settings).jobs.values():
