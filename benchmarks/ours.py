@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import socket
 import time
 from functools import partial
 from pathlib import Path
@@ -140,9 +139,6 @@ def _tokens(model: Clara, stage: str, rows: list[Row]) -> int:
 
 def _stand_alone() -> None:
     """Describe a process group of this process alone."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    place = {"RANK": 0, "LOCAL_RANK": 0, "WORLD_SIZE": 1, "MASTER_PORT": port}
+    place = {"RANK": 0, "LOCAL_RANK": 0, "WORLD_SIZE": 1, "MASTER_PORT": 0}
     for name, value in (place | {"MASTER_ADDR": "127.0.0.1"}).items():
         os.environ.setdefault(name, str(value))

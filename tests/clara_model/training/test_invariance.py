@@ -9,7 +9,6 @@ to 5e-6).
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from ports import free_port
 from safetensors.torch import load_file
 
 from clara_model import Clara
@@ -174,10 +174,7 @@ def test_two_ranks(
     spec.work.mkdir(parents=True)
     path = tmp_path / "spec.json"
     path.write_text(spec.model_dump_json(), encoding="utf-8")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    place = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    place = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     workers = [
         subprocess.Popen(
             [sys.executable, "-m", "clara_model.training.worker", str(path)],

@@ -11,6 +11,7 @@ from collections import Counter
 from contextlib import ExitStack
 
 import pytest
+from ports import free_port
 from scripted_endpoint import Act, refuse, say, serve
 
 from clara_model.errors import ServiceError
@@ -128,9 +129,7 @@ def test_every_kind_of_fault_at_random(tmp_path, seed):
 
 
 def test_server_that_dies_and_returns_is_waited_for(tmp_path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     served, lock = Counter(), threading.Lock()
 
     def script(body, _):
