@@ -24,7 +24,8 @@ from clara_model.base.reading import (
 )
 
 _LISTED = 10  # questions of a list, at most
-_LISTED_SHARE = 0.6  # of the texts about several documents, once the lessons are done
+# Once the lessons are done: of the steps, and of the texts about several documents.
+_OLDER_SHARE, _LISTED_SHARE = 0.3, 0.67
 
 Form = Callable[[random.Random], Text]
 
@@ -81,8 +82,10 @@ class Lessons:
         return self._fill(form, rng), lesson == progress.lesson
 
     def several_documents(self, step: int) -> list[Text]:
-        """Texts of a step after the lessons: five documents of a crowd, in the stages' prompts."""
+        """Texts of a step after the lessons: documents in the stages' prompts, or an old lesson."""
         rng = random.Random(f"several/{self._seed}/{step}")
+        if rng.random() < _OLDER_SHARE:
+            return self._fill(rng.choice(rng.choice(self._lessons)), rng)
         return self._fill(self._crowd(listed=rng.random() < _LISTED_SHARE), rng)
 
     def mark(self, progress: Progress, right: float) -> bool:

@@ -33,6 +33,9 @@ log = logging.getLogger(__name__)
 
 _DIGEST_BYTES = 32  # of the content after it, at the start of a checkpoint
 
+# Once the lessons are done, every fifth step reads single documents: that is soon learnt.
+_READ_EVERY = 5
+
 STATE = "state.pt"
 Progress = Callable[[dict[str, float]], None]
 
@@ -181,7 +184,7 @@ class _Run:
                 return self.lessons.batch(self.step, self.progress)
             log.warning("lesson %d is not mastered in time", self.progress.lesson + 1)
             self.progress.lesson = len(self.lessons)
-        if self.step % 2:
+        if self.step % _READ_EVERY:
             return self.lessons.several_documents(self.step), False
         return self.reader.batch(self.step), False
 
