@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ports import free_port
 
 from drill import Drill, MakeDrill, PrefectServer, write_documents
 
@@ -13,7 +14,7 @@ from drill import Drill, MakeDrill, PrefectServer, write_documents
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
     """The Prefect server of all drills; whoever kills it starts it again."""
-    running = PrefectServer(tmp_path_factory.mktemp("prefect")())
+    running = PrefectServer(tmp_path_factory.mktemp("prefect"), free_port())
     running.start()
     yield running
     running.kill()
