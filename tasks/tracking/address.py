@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
+import tempfile
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -94,12 +96,14 @@ def _make_database(uri: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.new")
     try:
-        MlflowClient(f"{_SQLITE}{fresh}").search_experiments(max_results=1)
+        # It takes seconds, and a process that is killed meanwhile leaves nothing in the workspace.
+        with tempfile.TemporaryDirectory(prefix="clara-mlflow-") as folder:
+            made = Path(folder) / path.name
+            MlflowClient(f"{_SQLITE}{made}").search_experiments(max_results=1)
+            shutil.copyfile(made, fresh)
         _put_in_place(fresh, path)
     finally:
-        # Its own alone: another process may be making one. Those of killed ones `clara gc` finds.
-        for leftover in path.parent.glob(f"{fresh.name}*"):
-            leftover.unlink(missing_ok=True)
+        fresh.unlink(missing_ok=True)
 
 
 def _put_in_place(fresh: Path, path: Path) -> None:
