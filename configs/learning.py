@@ -46,6 +46,9 @@ class FiveDocumentsRecipe(Stage2Settings):
     two_hop_share: float = Field(
         default=0.0, ge=0.0, le=1.0, description="share of questions that need two of them"
     )
+    hint_share: float = Field(
+        default=0.0, ge=0.0, le=1.0, description="share of these that tell the company's group"
+    )
 
 
 class Stage3Recipe(Stage3Settings):

@@ -6,6 +6,9 @@ In sentences a name stands at no fixed distance from its value, so other heads l
 window, and are matched with what they saw elsewhere: a value and a question know each other by the
 words that stand near both. What is left to training is to attend to those that matter.
 
+A second hop starts where the first ends: what was copied is a word like any other, so the layers
+above look for places near which that word stood.
+
 Source: C. Olsson et al., "In-context learning and induction heads" (arXiv 2209.11895), for the
 circuit; A. Trockman and J. Z. Kolter, "Mimetic initialization of self-attention layers" (arXiv
 2305.09828), for putting structure into first weights.
@@ -47,13 +50,17 @@ HABITS = (
 _WINDOWS = 2  # of the habits, the last
 # A window's words share its attention; so many times more makes them count like a single one.
 _WINDOW_SCALE, _WINDOW_MATCH = 3.0, 1.5
+# Layers that match once more, for a second hop.
+_SECOND_HOP = slice(2, 4)
 # Rotary pairs slower than this (radians a token) are left to tell words apart.
 _CONTENT = 0.01
 
 
 @torch.no_grad()
-def write_induction_circuit(model: LlamaForCausalLM) -> None:
+def write_induction_circuit(model: LlamaForCausalLM, hops: int = 1) -> None:
     """Overwrite first attention weights; the model must have biases on its projections.
+
+    With two hops the third layer, and the fourth where there is one, match as well.
 
     The first layer looks back, the second matches, and all but the first copy what they attend to.
     MLPs write nothing yet, so that a token's own embedding is still what later layers read.
@@ -74,6 +81,9 @@ def write_induction_circuit(model: LlamaForCausalLM) -> None:
         values = _orthogonal(copied, config.hidden_size) * math.sqrt(config.initializer_range)
         attention.v_proj.weight.copy_(values)
         attention.o_proj.weight.copy_(values.T)
+    if hops > 1:
+        for layer in model.model.layers[_SECOND_HOP]:
+            _match(layer.self_attn, maps, frequencies, by_window=False)
 
 
 def _look_back(
@@ -115,11 +125,16 @@ def _peak(habit: Habit, frequencies: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _match(
-    attention: LlamaAttention, maps: list[tuple[Tensor, Tensor]], frequencies: Tensor
+    attention: LlamaAttention,
+    maps: list[tuple[Tensor, Tensor]],
+    frequencies: Tensor,
+    *,
+    by_window: bool = True,
 ) -> None:
     """Match what the first layer wrote beside a token: with a token itself, or window with window.
 
     Only the slow rotary pairs are used, so that it does not matter how far apart the two are.
+    A word that was copied has no window of its own: without `by_window` every head asks by words.
     """
     size = 2 * len(frequencies)
     slow = (frequencies < _CONTENT).repeat(2).nonzero()[:, 0]
@@ -130,7 +145,7 @@ def _match(
         place = torch.zeros(size, size)
         place[slow] = _orthogonal(len(slow), size)
         key = place @ write.T
-        is_window = habit >= len(HABITS) - _WINDOWS
+        is_window = by_window and habit >= len(HABITS) - _WINDOWS
         attention.q_proj.weight[rows] = key * _WINDOW_MATCH if is_window else place @ read
         attention.k_proj.weight[rows] = key * (_WINDOW_MATCH if is_window else 1.0)
 

@@ -23,7 +23,7 @@ from clara_model.base.reading import (
     Text,
 )
 
-_LISTED = 10  # questions of a list, at most
+LISTED = 10  # questions of a list, at most
 # Once the lessons are done: of the steps, and of the texts about several documents.
 _OLDER_SHARE, _LISTED_SHARE = 0.3, 0.67
 
@@ -61,14 +61,7 @@ class Lessons:
     ) -> None:
         self._encode, self._seed, self._tokens = encode, seed, tokens
         self._goal, self._most_steps = goal, most_steps
-        pairs, crowd = self._pairs, self._crowd(listed=True)
-        self._lessons: list[list[Form]] = [
-            [pairs],
-            [pairs, self._records(4, 1), self._asked(4, 1)],
-            [self._records(4, 1), self._asked(4, 1), self._asked(5, 1)],
-            [self._records(3, 3), *[self._asked(3, 3)] * 2],
-            [self._records(3, 5), self._asked(3, 5), crowd],
-        ]
+        self._lessons = self._curriculum()
 
     def __len__(self) -> int:
         return len(self._lessons)
@@ -98,6 +91,16 @@ class Lessons:
         progress.lesson, progress.steps, progress.mastery = progress.lesson + 1, 0, 0.0
         return True
 
+    def _curriculum(self) -> list[list[Form]]:
+        """The forms of every lesson; one is drawn for each step."""
+        return [
+            [self._pairs],
+            [self._pairs, self._records(4, 1), self._asked(4, 1)],
+            [self._records(4, 1), self._asked(4, 1), self._asked(5, 1)],
+            [self._records(3, 3), *[self._asked(3, 3)] * 2],
+            [self._records(3, 5), self._asked(3, 5), self._crowd(listed=True)],
+        ]
+
     def _fill(self, form: Form, rng: random.Random) -> list[Text]:
         texts = [form(rng)]
         while sum(len(t.ids) for t in texts) + len(texts[0].ids) < self._tokens:
@@ -107,7 +110,7 @@ class Lessons:
     def _pairs(self, rng: random.Random) -> Text:
         """Names with values, and the same again in another order: the value is to be found."""
         names = [entity.name for entity in _same_kind(rng, rng.randint(3, 8), 1)]
-        pairs = list(zip(names, rng.sample(_VALUES, len(names)), strict=True))
+        pairs = list(zip(names, rng.sample(VALUES, len(names)), strict=True))
         text = Text()
         text.add(self._encode("<s>" + "".join(f" {n} {v}" for n, v in pairs)), 0.0)
         text.add(self._encode("<|assistant|>"), 0.0)
@@ -136,7 +139,7 @@ class Lessons:
         """Documents and a list of questions, without a system's turn."""
 
         def form(rng: random.Random) -> Text:
-            return self._questions(rng, _same_kind(rng, entities, facts), _LISTED, full=False)
+            return self._questions(rng, _same_kind(rng, entities, facts), LISTED, full=False)
 
         return form
 
@@ -145,7 +148,7 @@ class Lessons:
 
         def form(rng: random.Random) -> Text:
             crowd = world.draw_crowd(rng, "train", rng.choice((2, 3, 5, 5)))
-            return self._questions(rng, crowd, _LISTED if listed else 1, full=True)
+            return self._questions(rng, crowd, LISTED if listed else 1, full=True)
 
         return form
 
@@ -156,7 +159,10 @@ class Lessons:
         documents = "\n\n".join(entity.document(rng) for entity in crowd)
         share = CODE_SHARE if full else 0.0
         pairs = [pair for entity in crowd for pair in entity.questions(rng, code_share=share)]
-        pairs = rng.sample(pairs, min(most, len(pairs)))
+        return self._ask(documents, rng.sample(pairs, min(most, len(pairs))), most, full=full)
+
+    def _ask(self, documents: str, pairs: list[tuple[str, str]], most: int, *, full: bool) -> Text:
+        """The prompt of one question (`most` 1) or of a list, with the answers."""
         text = Text()
         if most == 1:
             ((question, answer),) = pairs
@@ -185,7 +191,7 @@ def _same_kind(rng: random.Random, count: int, facts: int) -> list[world.Entity]
     return [replace(e, facts=tuple(e.facts[i] for i in kept)) for e in crowd]
 
 
-_VALUES = [
+VALUES = [
     value
     for table in (world_words.PERSON_FACTS, world_words.COMPANY_FACTS)
     for _, values, *_ in table

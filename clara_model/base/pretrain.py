@@ -21,6 +21,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from clara_model.base.hops import TwoHopLessons
 from clara_model.base.induction import write_induction_circuit
 from clara_model.base.lessons import Lessons
 from clara_model.base.lessons import Progress as LessonProgress
@@ -116,7 +117,7 @@ def build_decoder(
         torch.manual_seed(settings.seed)
         model = LlamaForCausalLM(config)
         if settings.induction:
-            write_induction_circuit(model)
+            write_induction_circuit(model, settings.hops)
         return model
 
 
@@ -136,7 +137,7 @@ class _Run:
 
         self.settings = settings
         self.reader = Reader(settings, encode, [encode(text) for text in user_texts], world_share)
-        self.lessons = Lessons(
+        self.lessons = (TwoHopLessons if settings.hops > 1 else Lessons)(
             encode,
             seed=settings.seed,
             tokens=settings.lesson_tokens,

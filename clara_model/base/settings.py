@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
 
@@ -27,6 +29,10 @@ class BuiltInSettings(BaseModel):
     induction: bool = Field(
         default=False,
         description="start as an induction circuit and take lessons in telling documents apart",
+    )
+    hops: Literal[1, 2] = Field(
+        default=1,
+        description="2: the circuit matches twice, lessons lead to questions over two documents",
     )
     max_position: PositiveInt = Field(default=4096, description="longest sequence, in tokens")
     init_std: PositiveFloat = Field(default=0.06, description="spread of the first weights")
@@ -63,6 +69,8 @@ class BuiltInSettings(BaseModel):
     def _check_heads(self) -> BuiltInSettings:
         if self.induction and self.layers < 2:
             raise ValueError("induction needs at least 2 layers: one looks back, the next matches")
+        if self.hops > 1 and not (self.induction and self.layers > 2):
+            raise ValueError("hops 2 needs induction: true and at least 3 layers: two that match")
         if self.head_dim is None and self.hidden_size % (2 * self.heads):
             raise ValueError(
                 f"hidden_size {self.hidden_size} is not a multiple of twice heads {self.heads}"

@@ -140,8 +140,8 @@ def _endless_rows(
         rng = draw_rng(seed, split, stage, index)
         crowd = draw_employed_crowd(rng, split, num_docs)
         documents = [entity.document(rng) for entity in crowd.entities]
-        one_hop = rng.sample(_one_hop_questions(rng, crowd, code_share), per_crowd)
-        two_hop = rng.sample(_two_hop_questions(rng, crowd, code_share, hint_share), per_crowd)
+        one_hop = rng.sample(one_hop_questions(rng, crowd, code_share), per_crowd)
+        two_hop = rng.sample(two_hop_questions(rng, crowd, code_share, hint_share), per_crowd)
         for simple, complex_ in zip(one_hop, two_hop, strict=True):
             is_simple = rng.random() < one_hop_share
             golds, question, answer = simple if is_simple else complex_
@@ -158,9 +158,10 @@ def _endless_rows(
             index += 1
 
 
-def _one_hop_questions(
+def one_hop_questions(
     rng: random.Random, crowd: EmployedCrowd, code_share: float
 ) -> list[tuple[list[int], str, str]]:
+    """Of every fact of the crowd the positions of its golds (one), a question and the answer."""
     return [
         ([e], question, answer)
         for e, entity in enumerate(crowd.entities)
@@ -168,9 +169,10 @@ def _one_hop_questions(
     ]
 
 
-def _two_hop_questions(
+def two_hop_questions(
     rng: random.Random, crowd: EmployedCrowd, code_share: float, hint_share: float
 ) -> list[tuple[list[int], str, str]]:
+    """Of every fact of an employer the golds (person, company), a question and the answer."""
     asked = []
     for person, company in crowd.pairs:
         name = crowd.entities[person].name

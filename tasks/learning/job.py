@@ -65,7 +65,9 @@ def _read(job: Record, folder: Path) -> Record:
 
     torch.set_num_threads(job["threads"])
     settings = BuiltInSettings.model_validate(job["settings"]["built_in"])
-    train_tokenizer([], folder / "tokenizer", vocab_size=settings.vocab_size)
+    train_tokenizer(
+        [], folder / "tokenizer", vocab_size=settings.vocab_size, extended=settings.hops > 1
+    )
     curve = folder / "logs" / "metrics.jsonl"
     lines: list[Record] = []
 

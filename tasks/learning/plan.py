@@ -154,6 +154,7 @@ def _five_docs(plan: Plan, config: LearningConfig, seed: int, prefix: str = "") 
     options: Record = {"num_docs": recipe.k}
     if recipe.two_hop_share:
         options["one_hop_share"] = 1.0 - recipe.two_hop_share
+        options["hint_share"] = recipe.hint_share
     settings = _training(config, seed, recipe, rate=config.main_rate, k=recipe.k, stage="stage2",
                          options=options,
                          form="two_hop_stage2" if recipe.two_hop_share else "stage2")  # fmt: skip
