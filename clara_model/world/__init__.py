@@ -36,7 +36,7 @@ from clara_model.world.rows import (
     stage2_rows,
     stage3_rows,
 )
-from clara_model.world.shortcuts import shortcut_scores
+from clara_model.world.shortcuts import hinted_companies, shortcut_scores
 from clara_model.world.two_hops import (
     EmployedCrowd,
     draw_employed_crowd,
@@ -68,6 +68,7 @@ __all__ = [
     "draw_name",
     "employed",
     "extended_vocabulary",
+    "hinted_companies",
     "hotpot_records",
     "make_entity",
     "name_blocks",

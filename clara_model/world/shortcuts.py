@@ -29,6 +29,15 @@ def shortcut_scores(rows: Iterable[dict[str, Any]], k: int = 5) -> dict[str, flo
     return {name: sum(score[name] for score in scores) / len(scores) for name in scores[0]}
 
 
+def hinted_companies(row: dict[str, Any]) -> list[int]:
+    """Positions of the companies that a question's hint fits; of all where there is no hint."""
+    return [
+        place
+        for place, document in enumerate(row["docs"])
+        if is_company(title_of(document)) and _fits(row["question"], document)
+    ]
+
+
 def _row_scores(row: dict[str, Any], k: int) -> dict[str, float]:
     documents = {title_of(document): document for document in row["docs"]}
     companies = [title for title in documents if is_company(title)]
@@ -39,7 +48,7 @@ def _row_scores(row: dict[str, Any], k: int) -> dict[str, float]:
         if name in documents
     )
     most = max(named.values())
-    fitting = [c for c in companies if _fits(row["question"], documents[c])]
+    fitting = [title_of(row["docs"][place]) for place in hinted_companies(row)]
     return {
         name: sum(states(documents[c], row["gold_answer"]) for c in chosen) / len(chosen)
         for name, chosen in {

@@ -36,8 +36,13 @@ def prepare_tokenizer(config: PipelineConfig, workspace: Workspace) -> StepResul
         if config.model.base == "built-in":
             from clara_model.base.tokenizer import train_tokenizer
 
-            vocabulary = config.model.built_in.vocab_size
-            train_tokenizer(user_texts(workspace), folder, vocab_size=vocabulary)
+            built_in = config.model.built_in
+            train_tokenizer(
+                user_texts(workspace),
+                folder,
+                vocab_size=built_in.vocab_size,
+                extended=built_in.hops > 1,
+            )
         else:
             _save_tokenizer(config.model, folder)
     from tokenizers import Tokenizer

@@ -211,15 +211,17 @@ def _score(
     """What is asked is the same for all models of a seed, so that they can be compared."""
     asked, recipe = config.questions, config.stage3
     two_hop = config.two_hop or TwoHopRecipe()
+    hints = {"hint_share": two_hop.hint_share}
     own: dict[str, Record] = {
         "reader": {"num_candidates": recipe.num_candidates, "num_docs": config.five_docs.k,
-                   "doc_max_length": config.model.doc_max_length},
+                   "doc_max_length": config.model.doc_max_length}
+        | (hints if config.two_hop else {}),
         "stage1": {"num_candidates": recipe.num_candidates},
         "stage3": {"num_candidates": recipe.num_candidates}
         | ({"described": True} if recipe.described_share else {})
         | ({"query_init": "random"} if recipe.query_init == "random" else {}),
         "five_docs": {"num_docs": config.five_docs.k},
-        "two_hop": {"num_candidates": two_hop.num_candidates, "hint_share": two_hop.hint_share},
+        "two_hop": {"num_candidates": two_hop.num_candidates, **hints},
     }  # fmt: skip
     settings = {
         "what": what,

@@ -13,7 +13,7 @@ from configs.load import load_settings
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
 
-@pytest.mark.parametrize("name", ["learn", "learn_five", "world_gpu"])
+@pytest.mark.parametrize("name", ["learn", "learn_five", "learn_hops", "world_gpu"])
 def test_the_configuration_loads_and_asks_about_unseen_entities(name: str) -> None:
     config = load_settings(CONFIGS / f"{name}.yaml", [], LearningConfig)
     assert config.questions.split == "test"
@@ -38,7 +38,8 @@ def test_the_gpu_has_more_of_everything() -> None:
     gpu = load_settings(CONFIGS / "world_gpu.yaml", [], LearningConfig)
     assert gpu.device == "cuda"
     assert gpu.two_hop is not None
-    assert {4, 64} <= set(gpu.rates)
+    assert min(gpu.rates) == 4
+    assert max(gpu.rates) >= 64
     assert (gpu.built_in.hidden_size, gpu.built_in.layers) == (512, 8)
     assert gpu.built_in.hidden_size > cpu.built_in.hidden_size
     assert gpu.workspace != cpu.workspace

@@ -8,7 +8,10 @@ import threading
 from pathlib import Path
 
 import pytest
+from transformers import AutoTokenizer
 
+from clara_model import world
+from clara_model.base.tokenizer import train_tokenizer
 from clara_model.errors import ConfigError, LaunchError
 from clara_model.rows import ROW_TYPES
 from configs.learning import LearningConfig
@@ -92,7 +95,7 @@ def test_two_hops_start_from_the_model_of_five_documents() -> None:
     assert jobs["seed0/two-hop"].settings["rows"]["form"] == "two_hop"
 
 
-@pytest.mark.parametrize("name", ["learn", "learn_five", "world_gpu"])
+@pytest.mark.parametrize("name", ["learn", "learn_five", "learn_hops", "world_gpu"])
 def test_every_training_job_of_a_configuration_gets_rows_that_fit(name: str) -> None:
     settings = load_settings(ROOT / "configs" / f"{name}.yaml", [], LearningConfig)
     for job in plan_jobs(settings).jobs.values():
@@ -101,6 +104,17 @@ def test_every_training_job_of_a_configuration_gets_rows_that_fit(name: str) -> 
             assert len(rows) == 20
             for row in rows:
                 ROW_TYPES[job.settings["stage"]].model_validate(row)
+
+
+@pytest.mark.parametrize("name", ["learn", "learn_five", "learn_hops", "world_gpu"])
+def test_no_document_is_cut(name: str, tmp_path: Path) -> None:
+    settings = load_settings(ROOT / "configs" / f"{name}.yaml", [], LearningConfig)
+    hops = settings.built_in.hops
+    train_tokenizer([], tmp_path, extended=hops > 1)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    rows = world.two_hop_rows(200, 1, "train") if hops > 1 else world.stage3_rows(200, 1, "train")
+    lengths = [len(tokenizer.tokenize(text)) for row in rows for text in row["docs"]]
+    assert max(lengths) <= settings.model.doc_max_length
 
 
 def job(name: str, *needs: str, cost: float = 1.0, form: str = "nowhere") -> Job:
