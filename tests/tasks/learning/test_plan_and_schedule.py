@@ -93,6 +93,15 @@ def test_two_hops_start_from_the_model_of_five_documents() -> None:
     assert jobs["seed0/two-hop"].needs["init"] == "seed0/five-docs"
     assert "seed0/score-two-hop" in jobs
     assert jobs["seed0/two-hop"].settings["rows"]["form"] == "two_hop"
+    assert jobs["seed0/score-reader"].settings["hint_share"] == 1.0
+
+
+def test_five_documents_may_hold_questions_over_two() -> None:
+    stage2 = {"steps": 2, "batch_size": 4, "two_hop_share": 0.6, "hint_share": 0.3}
+    jobs = {job.name: job for job in plan_jobs(config(five_docs=stage2)).jobs.values()}
+    rows = jobs["seed0/five-docs"].settings["rows"]
+    assert rows["form"] == "two_hop_stage2"
+    assert rows["options"] == {"num_docs": 5, "one_hop_share": 0.4, "hint_share": 0.3}
 
 
 @pytest.mark.parametrize("name", ["learn", "learn_five", "learn_hops", "world_gpu"])
