@@ -10,9 +10,10 @@ from pathlib import Path
 
 from clara_model.errors import CheckpointError, ConfigError
 from configs.schema import ModelSettings, PipelineConfig
+from tasks.base.losses import keep_losses
 from tasks.captioning.insert import insert_captions
 from tasks.progress import progress
-from tasks.storage import Record, StepResult, read_records, write_jsonl
+from tasks.storage import Record, StepResult, read_records
 from tasks.workspace import Workspace
 
 # Weights only as safetensors: a pickle from the hub would run code while it loads.
@@ -111,7 +112,7 @@ def _pretrain(
             advance(report["step"] - before, note=f"loss {report['loss']:.3f}")
             lines.append({"step": report["step"], "loss": report["loss"]})
             if len(lines) % _KEEP_EVERY == 0:
-                _keep_losses(curve, lines)
+                keep_losses(curve, lines)
 
         result = pretrain_base(
             workspace.models / "tokenizer",
@@ -122,9 +123,9 @@ def _pretrain(
             device="cuda" if torch.cuda.is_available() else "cpu",
             on_progress=on_progress,
         )
-    _keep_losses(curve, lines)
-    if on_metrics is not None:
-        on_metrics(lines)
+    keep_losses(curve, lines)
+    if on_metrics is not None and curve.is_file():
+        on_metrics(read_records(curve))
     return StepResult(
         {
             "steps": result["steps"],
@@ -133,13 +134,6 @@ def _pretrain(
             "loss_last": result["last_loss"],
         }
     )
-
-
-def _keep_losses(path: Path, lines: list[Record]) -> None:
-    """Write the curve; the part before a checkpoint that this run resumed from is kept."""
-    first = lines[0]["step"] if lines else 0
-    earlier = read_records(path) if path.is_file() and first > 1 else []
-    write_jsonl(path, [*(line for line in earlier if line["step"] < first), *lines])
 
 
 def _save_tokenizer(model: ModelSettings, folder: Path) -> None:

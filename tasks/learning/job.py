@@ -21,6 +21,7 @@ from clara_model.config import Stage
 from clara_model.errors import ClaraError
 from clara_model.training.process import end_with_starter
 from clara_model.training.spec import ModelPart, StagePart, TrainSpec
+from tasks.base.losses import keep_losses
 from tasks.learning.rows import training_rows
 from tasks.storage import Record, write_json, write_jsonl
 
@@ -74,14 +75,14 @@ def _read(job: Record, folder: Path) -> Record:
     def on_progress(report: dict[str, float]) -> None:
         lines.append({"step": report["step"], "loss": report["loss"]})
         if len(lines) % _CURVE_EVERY == 0:
-            write_jsonl(curve, lines)
+            keep_losses(curve, lines)
 
     counts = pretrain_base(
         folder / "tokenizer", folder / MODEL, settings, user_texts=[], world_share=1.0,
         device=job["settings"]["device"],
         on_progress=on_progress,
     )  # fmt: skip
-    write_jsonl(curve, lines)
+    keep_losses(curve, lines)
     return {"counts": counts}
 
 
