@@ -13,7 +13,7 @@ from configs.load import load_settings
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
 
-@pytest.mark.parametrize("name", ["learn", "learn_five", "learn_hops", "world_gpu"])
+@pytest.mark.parametrize("name", ["learn", "learn_five", "world_gpu"])
 def test_the_configuration_loads_and_asks_about_unseen_entities(name: str) -> None:
     config = load_settings(CONFIGS / f"{name}.yaml", [], LearningConfig)
     assert config.questions.split == "test"

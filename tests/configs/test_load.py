@@ -9,7 +9,7 @@ from configs.load import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
 # Tables of experiments have a schema of their own.
-EXPERIMENTS = ("learn", "learn_five", "learn_hops", "world_gpu")
+EXPERIMENTS = ("learn", "learn_five", "world_gpu")
 CONFIGS = sorted(
     path for path in (ROOT / "configs").rglob("*.yaml") if path.stem not in EXPERIMENTS
 )

@@ -104,7 +104,7 @@ def test_five_documents_may_hold_questions_over_two() -> None:
     assert rows["options"] == {"num_docs": 5, "one_hop_share": 0.4, "hint_share": 0.3}
 
 
-@pytest.mark.parametrize("name", ["learn", "learn_five", "learn_hops", "world_gpu"])
+@pytest.mark.parametrize("name", ["learn", "learn_five", "world_gpu"])
 def test_every_training_job_of_a_configuration_gets_rows_that_fit(name: str) -> None:
     settings = load_settings(ROOT / "configs" / f"{name}.yaml", [], LearningConfig)
     for job in plan_jobs(settings).jobs.values():
@@ -115,7 +115,7 @@ def test_every_training_job_of_a_configuration_gets_rows_that_fit(name: str) -> 
                 ROW_TYPES[job.settings["stage"]].model_validate(row)
 
 
-@pytest.mark.parametrize("name", ["learn", "learn_five", "learn_hops", "world_gpu"])
+@pytest.mark.parametrize("name", ["learn", "learn_five", "world_gpu"])
 def test_no_document_is_cut(name: str, tmp_path: Path) -> None:
     settings = load_settings(ROOT / "configs" / f"{name}.yaml", [], LearningConfig)
     hops = settings.built_in.hops

@@ -19,7 +19,7 @@ from tasks.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parents[3]
 # Tables of experiments have a schema of their own.
-EXPERIMENTS = ("learn", "learn_five", "learn_hops", "world_gpu")
+EXPERIMENTS = ("learn", "learn_five", "world_gpu")
 CONFIGS = sorted(
     path for path in (ROOT / "configs").rglob("*.yaml") if path.stem not in EXPERIMENTS
 )
